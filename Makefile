@@ -1,0 +1,52 @@
+# Each target makes what it needs: .venv from the lock, then its work.
+PYTHON ?= python3
+UV := uv==0.13.9
+BIN := .venv/bin
+CORES ?= all
+
+.PHONY: run test lint lock reference status unlock clean
+.DEFAULT_GOAL := run
+
+run: .venv/lock
+	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/lock
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+# remade when the lock changes; --require-hashes is what the lock's hashes are for
+.venv/lock: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	cp requirements.lock $@
+
+# new versions of everything that pyproject.toml names, for every system and Python
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+# the same packages for snakemake --software-deployment-method conda, which copies this file away
+# from the lock, so that it cannot refer to it
+envs/entr.yaml: requirements.lock
+	{ printf '# Made from requirements.lock by `make envs/entr.yaml`.\nname: entr\nchannels: [conda-forge, nodefaults]\n'; \
+	  printf 'dependencies:\n  - python=3.12\n  - pip\n  - pip:\n'; \
+	  sed -nE "s/^([a-z0-9._-]+==.*[^ ]) *\\\\$$/      - \"\1\"/p" requirements.lock; } > $@
+
+# schemas and the table of keys, from the models of the configuration
+reference: .venv/lock
+	PYTHONPATH=workflow/scripts $(BIN)/python -m entr.reference
+
+status: .venv/lock
+	$(BIN)/snakemake --dry-run --quiet rules
+
+unlock: .venv/lock
+	$(BIN)/snakemake --unlock
+
+clean:
+	rm -rf results .snakemake
