@@ -1,0 +1,292 @@
+"""The configuration: its keys, their defaults, and clear errors where a value is wrong."""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from entr.guards import EntrError
+from entr.regimes import TTA, Plan, Section, Training
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Model = Literal["resnet18", "resnet34", "resnet50"]
+TimeBasis = Literal["training", "forward", "latency"]
+
+
+def _distinct(values: tuple) -> tuple:
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} is listed more than once; list each once")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+
+
+class Grid(Section):
+    """What is run: every dataset with every model, regime and seed."""
+
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
+    """Names from `datasets`."""
+    models: Annotated[tuple[Model, ...], Field(min_length=1), Distinct]
+    """Networks of torchvision."""
+    regimes: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
+    """Names from `regimes`."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
+    """Replicates. A seed is a fold of the split, the first weights of the head, the order of the
+    batches and the draws of augmentation."""
+
+
+class Dataset(Section):
+    """Labelled images, where they come from, and what the paper says of them."""
+
+    title: str = ""
+    """Name in tables and figures; the key itself when empty."""
+    source: Literal["generated", "folder"]
+    """`generated` renders micrographs; `folder` reads a folder of yours, one sub-folder a class."""
+    path: str | None = None
+    """The folder, for `source: folder`; relative to where snakemake runs."""
+    seed: NonNegativeInt = 0
+    """Seed of the images, for `source: generated`."""
+    images_per_class: PositiveInt = 50
+    """Images of each class, for `source: generated`."""
+    images: PositiveInt | None = None
+    """Number of images in the paper."""
+    classes: PositiveInt | None = None
+    """Number of classes in the paper."""
+    licence: str = ""
+    """Licence of the images."""
+    citation: str = ""
+    """What to cite."""
+    note: str = ""
+    """Anything a reader of the results has to know."""
+    training: dict[str, Any] = {}
+    """Keys of `training` that differ for this dataset."""
+
+    @model_validator(mode="after")
+    def _has_what_its_source_needs(self) -> Self:
+        if self.source == "folder" and not self.path:
+            raise ValueError("source: folder needs the key path, a folder with one sub-folder a class")
+        return self
+
+
+class Images(Section):
+    """How every image is reduced, once, before anything else."""
+
+    max_size: PositiveInt = 250
+    """Largest side in px that is kept; smaller images are never enlarged."""
+    reduce_by: Literal["longer", "shorter"] = "longer"
+    """Which side is brought to `max_size`; the ratio of the sides is kept."""
+    max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of files that may be no readable images; above it the run stops."""
+
+
+class Split(Section):
+    """How images are divided into training and validation."""
+
+    folds: Annotated[int, Field(ge=2)] = 10
+    """Number of folds, stratified by class. Seeds 0 to `folds` - 1 validate on each fold of one
+    partition in turn, the next seeds on those of another; 10 folds are 90 % to 10 %."""
+
+
+class Inference(Section):
+    """The inference benchmark."""
+
+    batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Distinct] = (1, 64)
+    """Images at once. The smallest gives the latency, the largest the throughput."""
+    min_seconds: PositiveFloat = 2
+    """Time spent on each (model, size, batch size)."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    grid: Grid
+    """What is run."""
+    datasets: dict[Name, Dataset]
+    """The catalogue of datasets, by name."""
+    regimes: dict[Name, dict[str, PositiveInt]]
+    """Image size in px of each phase, by the name of the regime; `tta` is evaluated only."""
+    control: Name = "no-increase"
+    """The regime with which the others are compared."""
+    weights: Literal["imagenet", "none"] = "imagenet"
+    """First weights: torchvision's `IMAGENET1K_V1`, or `none` for random numbers, with which every
+    phase trains all layers."""
+    time_basis: TimeBasis = "training"
+    """Which *T* the figures show: seconds in training steps, the forward passes that the schedule
+    asks for, or the latency of one image."""
+    images: Images = Images()
+    """Downscaling."""
+    split: Split = Split()
+    """Training and validation."""
+    training: Training = Training()
+    """Training of each cell."""
+    inference: Inference = Inference()
+    """The inference benchmark."""
+
+    def training_of(self, dataset: str) -> Training:
+        """Return the training settings of a dataset, with its own keys over the common ones.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            When one of the dataset's own keys is wrong.
+        """
+        return Training.model_validate(_merged(self.training.model_dump(), self.datasets[dataset].training))
+
+    def plan(self, dataset: str, regime: str) -> Plan:
+        """Return how the cells of a dataset and a regime are trained."""
+        return Plan.of(self.training_of(dataset), self.regimes[regime], pretrained=self.weights == "imagenet")
+
+    def sizes(self) -> list[int]:
+        """Return every image size, in px, that a cell of the grid trains or is measured at."""
+        plans = [self.plan(dataset, regime) for dataset in self.grid.datasets for regime in self.grid.regimes]
+        trained = {step.size for plan in plans for step in plan.steps}
+        return sorted(trained | {size for plan in plans for size in (plan.tta_size, plan.training.full_size)})
+
+
+def checked(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
+    """Check a configuration as a whole.
+
+    Parameters
+    ----------
+    values : mapping
+        The merged configuration.
+    files : iterable of path
+        Where it was read from, each file laid over those before it.
+
+    Raises
+    ------
+    EntrError
+        One line: the file and key, what is wrong with it, and what to do.
+    """
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise EntrError(f"{_place(detail['loc'], values, files)}: {_problem(detail, Config)}") from error
+    for key, problem in _contradictions(config):
+        raise EntrError(f"{_place(key, values, files)}: {problem}")
+    return config
+
+
+def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what no single field can see: key and problem."""
+    for name in config.grid.datasets:
+        if name not in config.datasets:
+            yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)
+            return
+    for name in config.grid.regimes:
+        if name not in config.regimes:
+            yield ("grid", "regimes"), _unknown("regime", name, config.regimes)
+            return
+    if config.control not in config.grid.regimes:
+        yield ("control",), f"{config.control!r} is not in grid.regimes; add it there or choose another control"
+    for dataset in config.grid.datasets:
+        key = ("datasets", dataset, "training")
+        try:
+            training = config.training_of(dataset)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            yield (*key, *map(str, detail["loc"])), _problem(detail, Training)
+            return
+        if not config.datasets[dataset].training:
+            key = ("training",)
+        yield from _contradictions_in_training(config, training, key)
+
+
+def _contradictions_in_training(
+    config: Config, training: Training, key: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    largest = config.images.max_size
+    if training.sub_total_after not in training.phases:
+        yield (*key, "sub_total_after"), _unknown("phase", training.sub_total_after, training.phases)
+    if training.full_size > largest:
+        yield (*key, "full_size"), _too_large(training.full_size, largest)
+    phases = [*training.phases, TTA]
+    for regime in config.grid.regimes:
+        sizes = config.regimes[regime]
+        for phase in phases:
+            if phase not in sizes:
+                yield ("regimes", regime), f"has no size for the phase {phase!r}; give each of {', '.join(phases)} one"
+            elif sizes[phase] > largest:
+                yield ("regimes", regime, phase), _too_large(sizes[phase], largest)
+        for phase in sizes:
+            if phase not in phases:
+                yield ("regimes", regime, phase), _unknown("phase", phase, phases)
+
+
+def _too_large(size: int, largest: int) -> str:
+    return f"{size} px is more than images.max_size, {largest} px; lower it or raise images.max_size"
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+def _problem(detail: ErrorDetails, model: type[Section]) -> str:
+    """Say what pydantic found in one sentence."""
+    if detail["type"] == "extra_forbidden":
+        *parents, name = detail["loc"]
+        return _unknown("key", str(name), _keys(model, parents))
+    if detail["type"] == "missing":
+        return "is missing; add this key"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    return f"{detail['msg'].replace('Input', 'the value', 1)}, but it is {detail['input']!r}"
+
+
+def _keys(model: type[Section], parents: Iterable[str | int]) -> list[str]:
+    """Return the keys that the section at a path may have."""
+    schema = model.model_json_schema()
+    node = schema
+    for parent in parents:
+        node = node.get("properties", {}).get(parent) or members(node)
+        reference = node.get("$ref") or next((one["$ref"] for one in node.get("allOf", [])), None)
+        node = schema["$defs"][reference.rsplit("/", 1)[-1]] if reference else node
+    return list(node.get("properties", {}))
+
+
+def members(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema that all members of a mapping have, in the JSON schema of a mapping."""
+    patterns = node.get("patternProperties", {}).values()
+    additional = node.get("additionalProperties", {})
+    return next(iter(patterns), additional if isinstance(additional, Mapping) else {})
+
+
+def _place(key: Sequence[str | int], values: Mapping[str, Any], files: Iterable[str | Path]) -> str:
+    """Name a key and the file that gave it its value, or the command line."""
+    name = ".".join(map(str, key))
+    asked = _at(values, key)
+    for file in reversed(list(files)):
+        own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        if _at(own, key) == asked and (asked is not None or _at(own, key[:-1]) is not None):
+            return f"{os.path.relpath(file)}: {name}"
+    return f"--config: {name}"
+
+
+def _at(node: Any, key: Sequence[str | int]) -> Any:  # noqa: ANN401  whatever YAML holds
+    """Return the value at a path of keys, or None where there is none."""
+    for part in key:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return node
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,124 @@
+"""Clear errors, logs, whole files and checksums: what every job needs around its work."""
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+log = logging.getLogger("entr")
+
+
+class EntrError(Exception):
+    """A mistake that the user can mend; its text says what is wrong, where, and what to do."""
+
+
+def report_to(log_file: str | Path) -> None:
+    """Send log records and warnings to the terminal and a file, tracebacks to the file alone.
+
+    Snakemake's ``log:`` directive redirects nothing by itself, so each script calls this
+    first. An uncaught `EntrError` reaches the terminal as one sentence; any other exception as
+    one sentence that names the log.
+
+    Parameters
+    ----------
+    log_file : path
+        Created with its folder; overwritten.
+    """
+    path = Path(log_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers[:] = [to_file, to_terminal]
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").handlers[:] = [to_file]
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.removeHandler(to_terminal)
+        log.error("%s", error, exc_info=(kind, error, trace))
+        if isinstance(error, EntrError):
+            print(f"Error: {error}", file=sys.stderr)
+        else:
+            print(f"Error: {kind.__name__}: {error} (the traceback is in {path})", file=sys.stderr)
+
+    sys.excepthook = uncaught
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """Open a file that appears under its name only when it is whole.
+
+    The text or bytes go to a file beside it, reach the disk, and are renamed; after an
+    exception the old file, if any, is untouched and nothing else is left.
+
+    Parameters
+    ----------
+    path : path
+        The file to make; its folder is made too.
+    mode : {"w", "wb"}
+        Text is UTF-8 with Unix line ends.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    with tempfile.NamedTemporaryFile(
+        mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, **text
+    ) as part:
+        try:
+            yield part
+            part.flush()
+            os.fsync(part.fileno())
+            Path(part.name).chmod(0o666 & ~_umask())
+            Path(part.name).replace(path)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the name `path` only when the block has ended well.
+
+    Raises
+    ------
+    OSError
+        When the folder beside it cannot be made or renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    try:
+        yield part
+        part.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
