@@ -1,0 +1,201 @@
+"""Batches cut from pixels that already lie on the device: no decoding, no workers, no copies.
+
+The small images of a dataset are one array. For each phase they are resized once, antialiased,
+to the phase's size, on the device; a batch is then an index into them, a cut, and fastai's
+batch transforms.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.data.load import DataLoader
+from fastai.data.transforms import IntToFloatTensor, Normalize
+from fastai.torch_core import TensorImage
+from fastai.vision.augment import aug_transforms
+from fastai.vision.core import imagenet_stats
+from fastcore.basics import chunked
+from fasttransform.transform import Pipeline
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transform
+
+from entr.regimes import Augmentation, Fit
+
+RESIZED_AT_ONCE = 256
+"""Images that are resized together; bounds the memory of the float copies that a GPU needs."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """All images of a dataset as they are stored, and which of them validate."""
+
+    images: np.ndarray
+    """uint8, shape (n, height, width, 3), memory-mapped; each image in its upper left corner."""
+    extents: np.ndarray
+    """Height and width in px of each image, shape (n, 2)."""
+    classes: np.ndarray
+    """Class number of each image, shape (n,)."""
+    validation: np.ndarray
+    """Whether each image validates, shape (n,)."""
+    names: tuple[str, ...]
+    """The small image that each row was packed from."""
+    labels: tuple[str, ...]
+    """Name of each class, by its number."""
+
+    @classmethod
+    def open(cls, pixels: str | Path, manifest: str | Path, split: str | Path) -> "Pixels":
+        """Open the packed pixels, their manifest and a split; all three have the same rows."""
+        table = pd.read_csv(manifest, keep_default_na=False)
+        sides = pd.read_csv(split, dtype={"label": str}, keep_default_na=False)
+        return cls(
+            images=np.load(pixels, mmap_mode="r"),
+            extents=table[["height", "width"]].to_numpy(),
+            classes=sides["class"].to_numpy(),
+            validation=sides["validation"].to_numpy(),
+            names=tuple(sides["image"]),
+            labels=tuple(sides.drop_duplicates("class").sort_values("class")["label"]),
+        )
+
+
+@dataclass(frozen=True)
+class Resized:
+    """All images of a dataset at one size, on the device."""
+
+    images: Tensor
+    """uint8, shape (n, 3, height, width); each image in the upper left corner."""
+    extents: Tensor
+    """Height and width in px of each image, shape (n, 2)."""
+    classes: Tensor
+    """Class number of each image, shape (n,)."""
+    size: int
+    """Side of the square that is cut from each image, in px."""
+
+
+def resized(pixels: Pixels, size: int, fit: Fit, device: torch.device) -> Resized:
+    """Resize all images of a dataset to one size.
+
+    Parameters
+    ----------
+    pixels : Pixels
+        The stored images.
+    size : int
+        Side of the squares in px.
+    fit : {"crop", "squish", "pad"}
+        Bring the shorter side to `size` and cut later, both sides, or the longer one with black
+        beside it.
+    device : torch.device
+        Where the resized images are kept.
+    """
+    targets = np.array([_target(height, width, size, fit) for height, width in pixels.extents])
+    canvas = (size, size) if fit == "pad" else tuple(targets.max(0))
+    images = torch.zeros((len(targets), 3, *canvas), dtype=torch.uint8, device=device)
+    for shape in np.unique(pixels.extents, axis=0):
+        rows = np.flatnonzero((pixels.extents == shape).all(1))
+        height, width = targets[rows[0]]
+        top, left = ((size - height) // 2, (size - width) // 2) if fit == "pad" else (0, 0)
+        for some in np.array_split(rows, -(-len(rows) // RESIZED_AT_ONCE)):
+            stored = torch.from_numpy(pixels.images[some, : shape[0], : shape[1]]).to(device).permute(0, 3, 1, 2)
+            small = transform.resize(stored, [int(height), int(width)], antialias=True)
+            images[some, :, top : top + height, left : left + width] = small
+    extents = np.full_like(targets, size) if fit == "pad" else targets
+    return Resized(images, _to(extents, device), _to(pixels.classes, device), size)
+
+
+def _target(height: int, width: int, size: int, fit: Fit) -> tuple[int, int]:
+    """Return the height and width of an image after resizing, each at least 1 px."""
+    if fit == "squish":
+        return size, size
+    scale = size / (min if fit == "crop" else max)(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _to(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.long, device=device)
+
+
+class Cuts:
+    """Squares of resized images: the dataset behind a `PixelLoader`.
+
+    Parameters
+    ----------
+    resized : Resized
+        The images.
+    rows : array of int
+        Which of them belong to this dataset.
+    augmented : bool
+        Cut at random places, as in training, rather than from the centre.
+    """
+
+    def __init__(self, resized: Resized, rows: np.ndarray, *, augmented: bool) -> None:
+        self.resized, self.augmented = resized, augmented
+        self.rows = _to(rows, resized.images.device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: list[int]) -> tuple[TensorImage, Tensor]:
+        """Return the images, uint8 of shape (b, 3, size, size), and class numbers of a batch."""
+        source = self.resized
+        rows = self.rows[positions]
+        # drawn for square images too, so that every size sees the same random numbers afterwards
+        where = torch.rand(len(rows), 2, device=rows.device) if self.augmented else 0.5
+        if source.images.shape[2:] == (source.size, source.size):
+            return TensorImage(source.images[rows]), source.classes[rows]
+        corners = ((source.extents[rows] - source.size) * where).round().long()
+        side = torch.arange(source.size, device=rows.device)
+        y, x = corners[:, 0, None] + side, corners[:, 1, None] + side
+        cut = source.images[rows[:, None, None], :, y[:, :, None], x[:, None, :]]
+        return TensorImage(cut.permute(0, 3, 1, 2)), source.classes[rows]
+
+
+class PixelLoader(DataLoader):
+    """fastai's data loader, taking each batch from the device in one piece."""
+
+    def create_batches(self, samples):  # noqa: D102, ANN001, ANN201  an override of fastai's
+        yield from (self.dataset[chunk] for chunk in chunked(samples, self.bs, self.drop_last))
+
+
+def loader(cuts: Cuts, batch_size: int, augmentation: Augmentation, *, shuffle: bool = False) -> PixelLoader:
+    """Return batches of normalised images, augmented where their cuts are.
+
+    Parameters
+    ----------
+    cuts : Cuts
+        The images; float32 of shape (b, 3, size, size), with ImageNet's mean and standard
+        deviation, come out.
+    batch_size : int
+        Images a batch. While shuffling, a last incomplete batch is left out: a batch of one
+        would break BatchNorm.
+    augmentation : Augmentation
+        The random changes.
+    shuffle : bool
+        Draw a new order each epoch.
+    """
+    device = cuts.resized.images.device
+    transforms = [
+        IntToFloatTensor(),
+        *_random(augmentation),
+        Normalize.from_stats(*imagenet_stats, cuda=device.type == "cuda"),
+    ]
+    return PixelLoader(
+        cuts,
+        bs=min(batch_size, len(cuts)),
+        shuffle=shuffle,
+        drop_last=shuffle,
+        device=device,
+        # fastai applies random transforms in split 0 alone
+        after_batch=Pipeline(transforms, split_idx=0 if cuts.augmented else 1),
+    )
+
+
+def _random(augmentation: Augmentation) -> list:
+    return aug_transforms(
+        do_flip=augmentation.flip != "none",
+        flip_vert=augmentation.flip == "dihedral",
+        max_rotate=augmentation.max_rotate,
+        max_zoom=augmentation.max_zoom,
+        max_warp=augmentation.max_warp,
+        max_lighting=augmentation.max_lighting,
+    )

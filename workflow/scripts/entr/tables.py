@@ -1,0 +1,147 @@
+"""The tables: every measure of every cell, and their means over seeds.
+
+*As* = sqrt(*A* / *T*) [paper, Methods], with *T* in seconds on three bases, see `times`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from entr.guards import EntrError, atomic_write
+from entr.measures import Metrics
+
+CELL = ["dataset", "model", "regime", "seed"]
+MEASURE = ["stage", "at", "measure", "basis", "unit"]
+UNITS = {
+    "accuracy": "share",
+    "macro_f1": "share",
+    "negative_log_likelihood": "nats",
+    "calibration_error": "share",
+    "correct": "images",
+    "count": "images",
+}
+REPLICATES_FOR_AN_INTERVAL = 3
+
+
+def write(
+    metrics: Iterable[str | Path],
+    inference: Iterable[str | Path],
+    control: str,
+    *,
+    cells: str | Path,
+    summary: str | Path,
+    runs: str | Path,
+) -> None:
+    """Collect all finished cells.
+
+    Parameters
+    ----------
+    metrics, inference : iterable of path
+        Files of `measures.Metrics`, and tables of `inference.benchmark`.
+    control : str
+        The regime that efficiency ratios are relative to.
+    cells, summary, runs : path
+        CSV files: one row a cell and measure; one row a group of seeds and measure; one row a
+        cell with its device, first weights and where its time went.
+
+    Raises
+    ------
+    EntrError
+        When cells of one dataset and model ran on different devices, so that their *T* do not compare.
+    """
+    found = [Metrics.model_validate_json(Path(path).read_text(encoding="utf-8")) for path in metrics]
+    costs = pd.concat([pd.read_csv(path) for path in inference], ignore_index=True)
+    run_table = pd.DataFrame([_run(one) for one in found])
+    _check_devices(run_table)
+    cell_table = cells_of(found, costs, control)
+    for path, table in ((cells, cell_table), (summary, summary_of(cell_table)), (runs, run_table)):
+        with atomic_write(path) as file:
+            table.to_csv(file, index=False)
+
+
+def _run(metrics: Metrics) -> dict[str, Any]:
+    plain = metrics.model_dump()
+    kept = [*CELL, "weights", "epochs", "training_images", "validation_images", "peak_memory_mb"]
+    seconds = {f"seconds_{part}": value for part, value in plain["seconds"].items()}
+    return {key: plain[key] for key in kept} | plain["environment"] | seconds
+
+
+def _check_devices(runs: pd.DataFrame) -> None:
+    for (dataset, model), group in runs.groupby(["dataset", "model"]):
+        devices = sorted(set(group["device"] + " with " + group["threads"].astype(str) + " threads"))
+        if len(devices) > 1:
+            raise EntrError(
+                f"cells of {dataset} {model} ran on {' and on '.join(devices)}, so their times do not compare; "
+                "delete the folders of those to repeat below results/cells and run again on one device"
+            )
+
+
+def cells_of(metrics: Sequence[Metrics], costs: pd.DataFrame, control: str) -> pd.DataFrame:
+    """Return one row a cell and measure.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``dataset, model, regime, seed, stage, at, size, measure, basis, value, unit``.
+        ``at`` is ``phase`` (the phase's own size, as in the paper) or ``full``; ``basis`` names
+        the *T* of a time, an efficiency (*As*) or an efficiency ratio to the control of the
+        same seed.
+    """
+    table = pd.DataFrame([row for one in metrics for row in _rows(one, costs)])
+    efficiency = table[table["measure"] == "efficiency"]
+    keys = ["dataset", "model", "seed", "stage", "at", "basis"]
+    of_control = efficiency[efficiency["regime"] == control][[*keys, "value"]]
+    ratios = efficiency[efficiency["regime"] != control].merge(of_control, on=keys, suffixes=("", "_of_control"))
+    ratios["value"] /= ratios.pop("value_of_control")
+    table = pd.concat([table, ratios.assign(measure="efficiency_ratio", unit="1")], ignore_index=True)
+    return table[[*CELL, "stage", "at", "size", "measure", "basis", "value", "unit"]]
+
+
+def _rows(metrics: Metrics, costs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for evaluation in metrics.evaluations:
+        key = {name: getattr(metrics, name) for name in CELL} | evaluation.model_dump(exclude={"quality"})
+        for measure, unit in UNITS.items():
+            yield key | {"measure": measure, "basis": "", "value": getattr(evaluation.quality, measure), "unit": unit}
+        for basis, seconds in times(metrics, evaluation.stage, costs).items():
+            efficiency = np.sqrt(evaluation.quality.accuracy / seconds)
+            yield key | {"measure": "time", "basis": basis, "value": seconds, "unit": "s"}
+            yield key | {"measure": "efficiency", "basis": basis, "value": efficiency, "unit": "s^-1/2"}
+
+
+def times(metrics: Metrics, stage: str, costs: pd.DataFrame) -> dict[str, float]:
+    """Return *T* of a stage on each basis, in seconds.
+
+    ``training``: measured in training steps and the resizing they need. ``forward``: the forward
+    passes that the schedule asks for, each image at the benchmarked cost of its size in the
+    largest batch. ``latency``: one image through the finished network at its final size in the
+    smallest batch.
+    """
+    own = costs[costs["model"] == metrics.model].sort_values("batch_size")
+    in_batches = own.groupby("size")["seconds_an_image"].last()
+    alone = own.groupby("size")["seconds_an_image"].first()
+    final = next(one.size for one in metrics.evaluations if one.stage == stage and one.at == "phase")
+    return {
+        "training": metrics.seconds_until[stage],
+        "forward": sum(count * in_batches[size] for size, count in metrics.image_passes[stage].items()),
+        "latency": alone[final],
+    }
+
+
+def summary_of(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, standard deviation and 95 % interval over seeds.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``dataset, model, regime``, those of the measure, ``n, mean, sd, low, high``. The
+        interval is Student's; with fewer than three seeds it would say nothing and is left empty.
+    """
+    groups = cells.groupby(["dataset", "model", "regime", *MEASURE], sort=False, dropna=False)["value"]
+    table = groups.agg(n="count", mean="mean", sd="std").reset_index()
+    enough = table["n"] >= REPLICATES_FOR_AN_INTERVAL
+    half = stats.t.ppf(0.975, table["n"] - 1) * table["sd"] / np.sqrt(table["n"])
+    return table.assign(low=(table["mean"] - half).where(enough), high=(table["mean"] + half).where(enough))

@@ -1,0 +1,441 @@
+"""One cell of the grid: a network trained through the phases of a regime, timed and measured.
+
+The steps are those of fast.ai's course of 2018, run by today's fastai `Learner`, schedulers and
+callbacks; there is no second training loop. `T`, the time that the experiment is about, is the
+time spent in training steps and in the resizing that they need; everything else is timed apart.
+"""
+
+import logging
+import math
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.schedule import ParamScheduler, SchedCos
+from fastai.callback.training import BnFreeze
+from fastai.data.core import DataLoaders
+from fastai.learner import CastToTensor, Learner, Recorder
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.optimizer import OptimWrapper
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from entr import devices, networks
+from entr.guards import EntrError, atomic_write
+from entr.measures import Evaluation, Metrics, Quality, Seconds, quality
+from entr.pixels import Cuts, Pixels, Resized, loader, resized
+from entr.regimes import Plan, Section, Step
+
+log = logging.getLogger("entr")
+
+SECONDS_BETWEEN_LINES = 20
+"""A person who watches hears of a long epoch this often."""
+
+
+class Cell(Section):
+    """Which cell of the grid this is."""
+
+    dataset: str
+    model: str
+    regime: str
+    seed: int
+    weights: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.model} {self.regime} seed {self.seed}"
+
+
+@dataclass
+class Clock:
+    """Seconds by what they were spent on; the device has finished whenever it is read."""
+
+    device: torch.device
+    started: float = field(default_factory=time.perf_counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    def now(self) -> float:
+        """Return seconds since the clock was made."""
+        devices.synchronize(self.device)
+        return time.perf_counter() - self.started
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        """Add the time that a block takes."""
+        begin = self.now()
+        yield
+        self.seconds[what] += self.now() - begin
+
+    @property
+    def training(self) -> float:
+        """*T* so far: seconds in training steps and in the resizing that they need."""
+        return self.seconds["training"] + self.seconds["resize"]
+
+    def summary(self) -> Seconds:
+        """Return all parts and their sum."""
+        wall = self.now()
+        parts = {name: self.seconds[name] for name in Seconds.model_fields if name not in {"other", "wall"}}
+        return Seconds(**parts, other=max(0.0, wall - sum(parts.values())), wall=wall)
+
+
+class EpochClock(Callback):
+    """Time training and validation of each epoch apart; before every other callback."""
+
+    order = -100
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def before_train(self) -> None:  # noqa: D102
+        self.begin = self.clock.now()
+
+    def after_train(self) -> None:  # noqa: D102
+        self.training_seconds = self.clock.now() - self.begin
+        self.clock.seconds["training"] += self.training_seconds
+
+    def before_validate(self) -> None:  # noqa: D102
+        self.begin = self.clock.now()
+
+    def after_validate(self) -> None:  # noqa: D102
+        self.validation_seconds = self.clock.now() - self.begin
+        self.clock.seconds["validation"] += self.validation_seconds
+
+
+class Progress:
+    """Tell a person which cell trains, how far it is, how well, and how long it will take."""
+
+    def __init__(self, cell: Cell, plan: Plan, clock: Clock) -> None:
+        self.cell, self.plan, self.clock = cell, plan, clock
+        self.epoch, self.work_done, self.said = 0, 0.0, clock.now()
+        self.work = sum(_work(step) * step.epochs for step in plan.steps)
+
+    def is_due(self) -> bool:
+        """Tell whether a person has waited long; without waiting for the device."""
+        return time.perf_counter() - self.clock.started > self.said + SECONDS_BETWEEN_LINES
+
+    def say(self, step: Step, text: str) -> None:
+        """Log one line."""
+        self.said = self.clock.now()
+        left = f", about {_minutes(self.said / self.work_done * (self.work - self.work_done))} left"
+        log.info(
+            "%s: %s at %d px, epoch %d of %d: %s%s",
+            self.cell, step.phase, step.size, self.epoch, self.plan.epochs, text, left if self.work_done else "",
+        )  # fmt: skip
+
+
+def _work(step: Step) -> float:
+    """Return what an epoch costs relative to others: a step through all layers is thrice a forward pass."""
+    return step.size**2 * (3 if step.layers == "all" else 1)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+
+
+class History(Callback):
+    """Keep a row for each epoch and tell the person who watches; after fastai's recorder."""
+
+    order = 70
+
+    def __init__(self, step: Step, rows: list[dict[str, Any]], progress: Progress) -> None:
+        self.step, self.rows, self.progress = step, rows, progress
+
+    def before_epoch(self) -> None:  # noqa: D102
+        self.progress.epoch += 1
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.iter == 0 and self.training:
+            self.rate = self.opt.hypers[-1]["lr"]
+        if (
+            self.training
+            and time.perf_counter() - self.progress.clock.started > self.progress.said + SECONDS_BETWEEN_LINES
+        ):
+            self.progress.say(self.step, f"{100 * (self.iter + 1) / self.n_iter:.0f} % of the epoch")
+
+    def after_epoch(self) -> None:  # noqa: D102
+        train_loss, valid_loss, share = self.recorder.final_record
+        if not math.isfinite(train_loss):
+            raise EntrError(
+                f"{self.progress.cell}: the training loss is {train_loss} in phase {self.step.phase}, epoch "
+                f"{self.epoch + 1}, at learning rate {self.rate:g}; lower training.learning_rate"
+            )
+        clock = self.learn.epoch_clock
+        images = len(self.dls.train) * self.dls.train.bs
+        self.rows.append(
+            {
+                "epoch": self.progress.epoch,
+                "phase": self.step.phase,
+                "size": self.step.size,
+                "layers": self.step.layers,
+                "learning_rate": self.rate,
+                "training_loss": train_loss,
+                "validation_loss": valid_loss,
+                "accuracy": share,
+                "training_seconds": clock.training_seconds,
+                "validation_seconds": clock.validation_seconds,
+                "images_per_second": images / clock.training_seconds,
+            }
+        )
+        self.progress.work_done += _work(self.step)
+        self.progress.say(
+            self.step, f"loss {train_loss:.3f} training, {valid_loss:.3f} validation, accuracy {100 * share:.1f} %"
+        )
+
+
+def train_cell(
+    cell: Cell,
+    plan: Plan,
+    *,
+    pixels: str | Path,
+    manifest: str | Path,
+    split: str | Path,
+    weights: str | Path | None,
+    folder: str | Path,
+) -> None:
+    """Train and measure one cell.
+
+    Parameters
+    ----------
+    cell, plan : Cell, Plan
+        Which cell, and how it is trained.
+    pixels, manifest, split : path
+        The packed images, the manifest of their rows, and which of them validate.
+    weights : path or None
+        ImageNet weights of the whole network, or none for random ones.
+    folder : path
+        Gets ``metrics.json`` (`measures.Metrics`), ``history.csv`` (a row an epoch),
+        ``lr_find.csv`` (a row a step of the finder), ``predictions.csv`` (a row a stage, size
+        and validation image) and ``model.safetensors``; the metrics last.
+
+    Raises
+    ------
+    EntrError
+        When there is no such device, the weights do not fit, or the loss is not finite.
+    """
+    device = devices.choose(plan.training.device)
+    trainer = Trainer(cell, plan, Clock(device))
+    trainer.open(Pixels.open(pixels, manifest, split), weights)
+    for step in plan.steps:
+        trainer.train(step)
+        if step.phase == plan.training.sub_total_after:
+            trainer.measure("sub-total", step.size)
+    trainer.measure("total", plan.steps[-1].size)
+    trainer.measure("total-tta", plan.tta_size)
+    trainer.write(Path(folder))
+
+
+class Trainer:
+    """The state of a cell while it trains.
+
+    Parameters
+    ----------
+    cell, plan : Cell, Plan
+        Which cell, and how it is trained.
+    clock : Clock
+        Runs from here on.
+    """
+
+    def __init__(self, cell: Cell, plan: Plan, clock: Clock) -> None:
+        self.cell, self.plan, self.clock = cell, plan, clock
+        self.progress = Progress(cell, plan, clock)
+        self.history: list[dict[str, Any]] = []
+        self.rates: list[dict[str, Any]] = []
+        self.predictions: list[pd.DataFrame] = []
+        self.evaluations: list[Evaluation] = []
+        self.seconds_until: dict[str, float] = {}
+        self.image_passes: dict[str, dict[int, int]] = {}
+        self.passes: Counter[int] = Counter()
+
+    def open(self, pixels: Pixels, weights: str | Path | None) -> None:
+        """Build the network and the learner."""
+        with self.clock.on("loading"):
+            self.pixels = pixels
+            self.training_rows = np.flatnonzero(~pixels.validation)
+            self.validation_rows = np.flatnonzero(pixels.validation)
+            if weights is None:
+                log.warning(
+                    "%s: no pretrained weights: the body starts from random numbers, all layers train", self.cell
+                )
+            self._draw_from("network")
+            settings = self.plan.training
+            network = networks.build(self.cell.model, len(pixels.labels), settings.dropout, weights)
+            self.learner = Learner(
+                DataLoaders(),
+                network.to(self.clock.device, memory_format=torch.channels_last),
+                loss_func=CrossEntropyLossFlat(),
+                opt_func=partial(
+                    OptimWrapper, opt=torch.optim.SGD, momentum=settings.momentum, weight_decay=settings.weight_decay
+                ),
+                lr=settings.learning_rate,
+                splitter=networks.layer_groups(self.cell.model),
+                metrics=accuracy,
+                train_bn=False,
+                default_cbs=False,
+                # a frozen body's BatchNorm uses its stored statistics, as in fastai 0.7
+                cbs=[TrainEvalCallback(), Recorder(), CastToTensor(), BnFreeze()],
+            )
+
+    def train(self, step: Step) -> None:
+        """Train one phase: record the finder's curve, then run the phase's cycles."""
+        with self.clock.on("resize"):
+            images = self._resized(step.size)
+        self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
+        with self.clock.on("rate_finder"):
+            self._record_rates(step, images)
+        self._draw_from(step.phase)
+        self.learner.dls = self._loaders(images)
+        self.learner.epoch_clock = EpochClock(self.clock)
+        schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
+        epochs = [self.learner.epoch_clock, schedule, History(step, self.history, self.progress)]
+        with self.learner.no_logging():
+            self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
+        train = self.learner.dls.train
+        self.passes[step.size] += step.epochs * len(train) * train.bs
+
+    def _record_rates(self, step: Step, images: Resized) -> None:
+        """Run fastai's finder, which restores the network; it chooses nothing."""
+        finder = self.plan.training.rate_finder
+        self._draw_from(f"{step.phase} finder")
+        self.learner.dls = self._loaders(images)
+        with tempfile.TemporaryDirectory() as folder:
+            self.learner.path = Path(folder)
+            self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
+        recorder = self.learner.recorder
+        self.rates += [
+            {"phase": step.phase, "size": step.size, "step": number, "learning_rate": rate, "loss": float(loss)}
+            for number, (rate, loss) in enumerate(zip(recorder.lrs, recorder.losses, strict=True))
+        ]
+
+    def measure(self, stage: str, size: int) -> None:
+        """Measure a stage at the size of its phase and at the full size."""
+        self.seconds_until[stage] = self.clock.training
+        self.image_passes[stage] = dict(self.passes)
+        with self.clock.on("evaluation"):
+            full = self.plan.training.full_size
+            found = {side: self._predict(self._resized(side), with_tta=stage == "total-tta") for side in {size, full}}
+            of_phase = self._keep(stage, "phase", size, found[size])
+            self._keep(stage, "full", full, found[full])
+        log.info("%s: %s accuracy %.1f %% at %d px", self.cell, stage, 100 * of_phase.accuracy, size)
+
+    def _predict(self, images: Resized, *, with_tta: bool) -> NDArray[np.float32]:
+        """Return class probabilities of the validation images, the equal mean over all views."""
+        self._draw_from("views")
+        settings = self.plan.training
+        views = []
+        for augmented in [False] + [True] * (settings.tta_views if with_tta else 0):
+            cuts = Cuts(images, self.validation_rows, augmented=augmented)
+            batches = loader(cuts, settings.batch_size, settings.augmentation)
+            views.append(self.learner.get_preds(dl=batches)[0])
+        return torch.stack(views).mean(0).numpy()
+
+    def _keep(self, stage: str, at: str, size: int, probabilities: NDArray[np.float32]) -> Quality:
+        rows = self.validation_rows
+        truth = self.pixels.classes[rows]
+        labels = np.array(self.pixels.labels)
+        found = quality(probabilities, truth)
+        self.evaluations.append(Evaluation(stage=stage, at=at, size=size, quality=found))
+        self.predictions.append(
+            pd.DataFrame(
+                {
+                    "stage": stage,
+                    "at": at,
+                    "size": size,
+                    "image": np.array(self.pixels.names)[rows],
+                    "label": labels[truth],
+                    "predicted": labels[probabilities.argmax(1)],
+                    "probability_of_label": probabilities[np.arange(len(rows)), truth],
+                    "probability_of_predicted": probabilities.max(1),
+                }
+            )
+        )
+        return found
+
+    def _resized(self, size: int) -> Resized:
+        return resized(self.pixels, size, self.plan.training.fit, self.clock.device)
+
+    def _loaders(self, images: Resized) -> DataLoaders:
+        settings = self.plan.training
+        train = Cuts(images, self.training_rows, augmented=True)
+        valid = Cuts(images, self.validation_rows, augmented=False)
+        return DataLoaders(
+            loader(train, settings.batch_size, settings.augmentation, shuffle=True),
+            loader(valid, settings.batch_size, settings.augmentation),
+            device=self.clock.device,
+        )
+
+    def _draw_from(self, purpose: str) -> None:
+        """Start all random numbers anew from the seed and a purpose, so that regimes share them."""
+        state = np.random.SeedSequence([self.cell.seed, *purpose.encode()]).generate_state(1)[0]
+        random.seed(int(state))
+        np.random.seed(state)
+        torch.manual_seed(int(state))
+
+    def write(self, folder: Path) -> None:
+        """Write everything that the cell leaves; the metrics last."""
+        state = {name: value.contiguous().cpu() for name, value in self.learner.model.state_dict().items()}
+        with atomic_write(folder / "model.safetensors", "wb") as file:
+            file.write(save(state, {"model": self.cell.model, "classes": "\n".join(self.pixels.labels)}))
+        tables = {
+            "history": pd.DataFrame(self.history),
+            "lr_find": pd.DataFrame(self.rates),
+            "predictions": pd.concat(self.predictions),
+        }
+        for name, table in tables.items():
+            with atomic_write(folder / f"{name}.csv") as file:
+                table.to_csv(file, index=False)
+        with atomic_write(folder / "metrics.json") as file:
+            file.write(self.metrics().model_dump_json(indent=2) + "\n")
+
+    def metrics(self) -> Metrics:
+        """Return all that is known of the cell."""
+        device = self.clock.device
+        on_gpu = device.type == "cuda"
+        return Metrics(
+            **self.cell.model_dump(),
+            epochs=self.plan.epochs,
+            training_images=len(self.training_rows),
+            validation_images=len(self.validation_rows),
+            evaluations=tuple(self.evaluations),
+            seconds_until=self.seconds_until,
+            image_passes=self.image_passes,
+            seconds=self.clock.summary(),
+            peak_memory_mb=torch.cuda.max_memory_allocated(device) / 1e6 if on_gpu else None,
+            environment=devices.describe(device),
+        )
+
+
+class cosine_restarts:  # noqa: N801  a schedule, called like fastai's own
+    """Learning rates that fall along a cosine to zero in each cycle and start again.
+
+    As fastai 0.7's ``cycle_len`` and ``cycle_mult`` (Loshchilov & Hutter 2017, arXiv
+    1608.03983). fastai 2's `fit_sgdr` divides by zero for cycles of equal length.
+
+    Parameters
+    ----------
+    rates : tuple of float
+        Rate of each layer group at the start of a cycle.
+    lengths : tuple of int
+        Epochs in each cycle.
+    """
+
+    def __init__(self, rates: tuple[float, ...], lengths: tuple[int, ...]) -> None:
+        self.cosine = SchedCos(np.array(rates), np.zeros(len(rates)))
+        self.ends = np.cumsum(lengths)
+
+    def __call__(self, position: float) -> NDArray[np.float64]:
+        """Return the rates at a share of the phase, in [0, 1]."""
+        epoch = position * self.ends[-1]
+        cycle = min(int(np.searchsorted(self.ends, epoch, side="right")), len(self.ends) - 1)
+        begin = self.ends[cycle - 1] if cycle else 0
+        return self.cosine((epoch - begin) / (self.ends[cycle] - begin))
