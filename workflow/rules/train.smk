@@ -1,0 +1,46 @@
+rule fetch_weights:
+    output:
+        "results/weights/{model}.safetensors",
+    log:
+        "results/logs/fetch_weights/{model}.log",
+    retries: 2
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        code=code_digest("fetch_weights"),
+    message:
+        "fetching the ImageNet weights of {wildcards.model}"
+    script:
+        "../scripts/fetch_weights.py"
+
+
+# all cores and the GPU, so that nothing beside it disturbs the time that it measures
+rule train:
+    input:
+        pixels="results/data/{dataset}/pixels.npy",
+        manifest="results/data/{dataset}/manifest.csv",
+        split="results/data/{dataset}/splits/seed{seed}.csv",
+        weights=weights_of,
+    output:
+        metrics="results/cells/{dataset}/{model}/{regime}/seed{seed}/metrics.json",
+        history="results/cells/{dataset}/{model}/{regime}/seed{seed}/history.csv",
+        lr_find="results/cells/{dataset}/{model}/{regime}/seed{seed}/lr_find.csv",
+        predictions="results/cells/{dataset}/{model}/{regime}/seed{seed}/predictions.csv",
+        network="results/cells/{dataset}/{model}/{regime}/seed{seed}/model.safetensors",
+    log:
+        "results/logs/train/{dataset}/{model}/{regime}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/train/{dataset}/{model}/{regime}/seed{seed}.tsv"
+    conda:
+        "../../envs/entr.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        plan=plan_of,
+        weights=settings.weights,
+        code=code_digest("train"),
+    message:
+        "training {wildcards.dataset} {wildcards.model} {wildcards.regime} seed {wildcards.seed}"
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,13 @@
+"""Reduce the originals of a dataset to small images."""
+
+from entr import guards, images
+
+guards.report_to(snakemake.log[0])
+images.downscale(
+    snakemake.input[0],
+    snakemake.output.images,
+    snakemake.output.manifest,
+    snakemake.output.rejected,
+    **snakemake.params.images,
+    processes=snakemake.threads,
+)

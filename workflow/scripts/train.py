@@ -1,0 +1,16 @@
+"""Train one cell."""
+
+from pathlib import Path
+
+from entr import guards, regimes, training
+
+guards.report_to(snakemake.log[0])
+training.train_cell(
+    training.Cell(**snakemake.wildcards, weights=snakemake.params.weights),
+    regimes.Plan.model_validate(snakemake.params.plan),
+    pixels=snakemake.input.pixels,
+    manifest=snakemake.input.manifest,
+    split=snakemake.input.split,
+    weights=snakemake.input.get("weights") or None,
+    folder=Path(snakemake.output.metrics).parent,
+)
