@@ -1,0 +1,67 @@
+"""Small real images, made once a session, and ways to run the workflow as a user does."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from entr import images, micrographs, splits
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory):
+    """Ten real renderings of each of the seven classes."""
+    folder = tmp_path_factory.mktemp("originals")
+    micrographs.write(folder, 10, seed=0, processes=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(originals, tmp_path_factory):
+    """A folder with the manifest, pixels and the split of seed 0 of the small images."""
+    folder = tmp_path_factory.mktemp("dataset")
+    images.downscale(
+        originals,
+        folder / "images",
+        folder / "manifest.csv",
+        folder / "rejected.csv",
+        max_size=64,
+        reduce_by="longer",
+        max_rejected=0,
+        processes=2,
+    )
+    images.pack(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
+    splits.split(folder / "manifest.csv", folder / "split.csv", seed=0, folds=5)
+    return folder
+
+
+def run_snakemake(snakefile, directory, *options, check=True):
+    """Run snakemake as a user does and return the finished process, with its whole output."""
+    program = shutil.which("snakemake", path=Path(sys.executable).parent)
+    command = [program, "--snakefile", snakefile, "--directory", directory, *options]
+    environment = os.environ | {"XDG_CACHE_HOME": str(Path(directory, ".cache"))}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+    done.output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, done.output
+    return done
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Run snakemake on this repository, with results in a folder of the test's own."""
+    return partial(run_snakemake, ROOT / "Snakefile", tmp_path)
+
+
+@pytest.fixture
+def shared_data():
+    """The real data sets beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data sets beside the checkout: {SHARED} is absent")
+    return SHARED

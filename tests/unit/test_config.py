@@ -1,0 +1,110 @@
+import pytest
+import yaml
+from conftest import ROOT
+
+from entr.config import checked
+from entr.guards import EntrError
+
+FILES = [ROOT / "config" / "datasets.yaml", ROOT / "config" / "config.yaml"]
+
+
+def merged(*files, **changes):
+    values = {}
+    for layer in [*(yaml.safe_load(file.read_text()) for file in files), changes]:
+        lay(values, layer)
+    return values
+
+
+def lay(below, above):
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            lay(below[key], value)
+        else:
+            below[key] = value
+
+
+def error_of(**changes):
+    with pytest.raises(EntrError) as caught:
+        checked(merged(*FILES, **changes), FILES)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_default_configuration_is_valid():
+    assert checked(merged(*FILES)).grid.datasets == ("micrographs",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "problem"),
+    [
+        ({"wieghts": "none"}, "wieghts", "did you mean 'weights'?"),
+        ({"training": {"batchsize": 3}}, "training.batchsize", "did you mean 'batch_size'?"),
+        ({"training": {"phases": {"rpl": {"cycels": 3}}}}, "training.phases.rpl.cycels", "did you mean 'cycles'?"),
+        ({"grid": {"datasets": ["microgaphs"]}}, "grid.datasets", "did you mean 'micrographs'?"),
+        ({"grid": {"regimes": ["no-increase", "gradul"]}}, "grid.regimes", "did you mean 'gradual'?"),
+        ({"grid": {"models": ["resnet19"]}}, "grid.models.0", "'resnet18', 'resnet34' or 'resnet50'"),
+        ({"grid": {"seeds": [1, 2, 1]}}, "grid.seeds", "1 is listed more than once"),
+        ({"grid": {"seeds": []}}, "grid.seeds", "at least 1 item"),
+        ({"grid": {"seeds": [-1]}}, "grid.seeds.0", "greater than or equal to 0, but it is -1"),
+        ({"regimes": {"gradual": {"rpl": 251}}}, "regimes.gradual.rpl", "more than images.max_size, 250 px"),
+        ({"regimes": {"gradual": {"rpl": 0}}}, "regimes.gradual.rpl", "greater than 0"),
+        ({"regimes": {"gradual": {"rlp": 80}}}, "regimes.gradual.rlp", "unknown phase 'rlp'; did you mean 'rpl'?"),
+        ({"control": "none"}, "control", "not in grid.regimes"),
+        ({"weights": "imagenett"}, "weights", "'imagenet' or 'none'"),
+        ({"training": {"full_size": 300}}, "training.full_size", "more than images.max_size"),
+        ({"training": {"sub_total_after": "cmlut"}}, "training.sub_total_after", "did you mean 'cmult'?"),
+        ({"training": {"batch_size": "many"}}, "training.batch_size", "valid integer"),
+        (
+            {"datasets": {"micrographs": {"training": {"learning_rte": 1}}}},
+            "datasets.micrographs.training.learning_rte",
+            "did you mean 'learning_rate'?",
+        ),
+        ({"datasets": {"ucm": {"pth": "x"}}}, "datasets.ucm.pth", "did you mean 'path'?"),
+        ({"datasets": {"mine": {"source": "folder"}}}, "datasets.mine", "needs the key path"),
+    ],
+)
+def test_a_mistake_is_one_line_with_key_problem_and_what_to_do(changes, key, problem):
+    message = error_of(**changes)
+    assert message.startswith(f"--config: {key}: ")
+    assert problem in message
+
+
+def test_a_regime_that_lacks_a_phase_is_refused():
+    values = merged(*FILES)
+    del values["regimes"]["gradual"]["clrs"]
+    with pytest.raises(EntrError, match=r"regimes\.gradual: has no size for the phase 'clrs'"):
+        checked(values, FILES)
+
+
+def test_the_error_names_the_file_that_set_the_key(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("grid: {seeds: [1, 1]}\n")
+    with pytest.raises(EntrError, match=r"mine\.yaml: grid\.seeds: 1 is listed"):
+        checked(merged(*FILES, mine), [*FILES, mine])
+
+
+def test_a_missing_key_is_placed_in_the_file_with_its_section(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("grid: {datasets: [micrographs], regimes: [no-increase], seeds: [0]}\n")
+    with pytest.raises(EntrError, match=r"mine\.yaml: grid\.models: is missing; add this key"):
+        checked(merged(FILES[0], mine), [FILES[0], mine])
+
+
+def test_the_paper_s_file_states_every_number_of_its_training():
+    """Nothing of the small default may leak into the paper's grid."""
+    alone = checked(merged(FILES[0], ROOT / "config" / "paper.yaml"))
+    over_default = checked(merged(*FILES, ROOT / "config" / "paper.yaml"))
+    assert over_default == alone
+    assert set(alone.training.model_fields_set) == set(type(alone.training).model_fields)
+
+
+def test_a_dataset_s_own_training_keys_are_laid_over_the_common_ones():
+    config = checked(merged(FILES[0], ROOT / "config" / "paper.yaml"))
+    divisors = {name: config.training_of(name).phases["rpl"].rate_divisors for name in config.grid.datasets}
+    assert divisors == {"steel": (9, 3, 1), "ucm": (9, 3, 1), "bees": (100, 10, 1)}
+    assert config.training_of("bees").phases["rpl"].cycles == 3
+
+
+def test_the_sizes_that_are_benchmarked_are_those_of_the_grid():
+    config = checked(merged(FILES[0], ROOT / "config" / "paper.yaml"))
+    assert config.sizes() == [100, 150, 200, 250]

@@ -1,0 +1,74 @@
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from entr import provenance
+
+LIBRARY = provenance.SCRIPTS / "entr"
+SCRIPTS = sorted(path.stem for path in provenance.SCRIPTS.glob("*.py"))
+
+
+def reached(script):
+    return {path.stem for path in provenance.source_files(script)} - {script}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    for path in (*provenance.SCRIPTS.glob("*.py"), *LIBRARY.glob("*.py")):
+        target = tmp_path / path.relative_to(provenance.SCRIPTS)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
+    provenance.code_digest.cache_clear()
+    yield tmp_path
+    provenance.code_digest.cache_clear()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_modules_found_are_those_that_python_imports(script):
+    imports = [
+        ast.unparse(node)
+        for node in ast.parse((provenance.SCRIPTS / f"{script}.py").read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    report = "import sys; print(*(name for name in sys.modules if name.startswith('entr.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", ";".join([*imports, report])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=provenance.SCRIPTS,
+    )
+    imported = {name.removeprefix("entr.") for name in done.stdout.split()}
+    # imported within a function, when a source that needs it is used
+    later = {"micrographs"} & reached(script)
+    assert reached(script) - later == imported
+
+
+def test_touching_changes_no_digest_and_editing_changes_those_that_reach_the_module(copy):
+    before = {script: provenance.code_digest(script) for script in SCRIPTS}
+    provenance.code_digest.cache_clear()
+    for path in copy.rglob("*.py"):
+        path.touch()
+    assert {script: provenance.code_digest(script) for script in SCRIPTS} == before
+
+    provenance.code_digest.cache_clear()
+    (copy / "entr" / "pixels.py").write_text((copy / "entr" / "pixels.py").read_text() + "\nX = 1\n")
+    changed = {script for script in SCRIPTS if provenance.code_digest(script) != before[script]}
+    assert changed == {"train"}
+
+
+def test_no_result_depends_on_how_the_configuration_is_checked():
+    assert not [script for script in SCRIPTS if {"config", "reference"} & reached(script)]
+
+
+def test_every_rule_with_a_script_carries_the_digest_of_that_script():
+    rules = "".join(path.read_text() for path in (provenance.SCRIPTS.parent / "rules").glob("*.smk"))
+    blocks = re.split(r"^rule ", rules, flags=re.MULTILINE)[1:]
+    for block in blocks:
+        script = re.search(r'"\.\./scripts/(\w+)\.py"', block)
+        assert script, block
+        assert f'code=code_digest("{script[1]}")' in block

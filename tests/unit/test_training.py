@@ -1,0 +1,228 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from entr import training
+from entr.guards import EntrError
+from entr.measures import Metrics
+from entr.regimes import Phase, Plan, RateFinder, Training
+from entr.training import Cell, cosine_restarts, train_cell
+
+SETTINGS = Training(
+    phases={"sgdr": Phase(cycle_length=2), "rpl": Phase(cycles=2, layers="all", rate_divisors=(9, 3, 1))},
+    sub_total_after="sgdr",
+    full_size=40,
+    batch_size=16,
+    rate_finder=RateFinder(steps=6),
+    tta_views=2,
+    device="cpu",
+)
+SIZES = {"sgdr": 24, "rpl": 32, "tta": 32}
+CELL = Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, weights="none")
+
+
+def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=False, weights=None):
+    train_cell(
+        cell,
+        Plan.of(settings, sizes, pretrained=pretrained),
+        pixels=dataset / "pixels.npy",
+        manifest=dataset / "manifest.csv",
+        split=dataset / "split.csv",
+        weights=weights,
+        folder=folder,
+    )
+    return Metrics.model_validate_json((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cell")
+    return folder, run(dataset, folder)
+
+
+def test_a_cell_leaves_its_five_files(trained):
+    folder, _ = trained
+    names = ["history.csv", "lr_find.csv", "metrics.json", "model.safetensors", "predictions.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_history_has_a_row_an_epoch_at_the_size_of_its_phase(trained):
+    history = pd.read_csv(trained[0] / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["phase"].tolist() == ["sgdr", "sgdr", "rpl", "rpl"]
+    assert history["size"].tolist() == [24, 24, 32, 32]
+    assert history["learning_rate"].tolist() == pytest.approx([0.01, 0.005, 0.01, 0.01])
+    assert np.isfinite(history.select_dtypes("number")).all(axis=None)
+
+
+def test_the_finder_is_recorded_before_each_phase(trained):
+    curve = pd.read_csv(trained[0] / "lr_find.csv")
+    assert curve.groupby("phase", sort=False)["step"].count().index.tolist() == ["sgdr", "rpl"]
+    first = curve[curve["phase"] == "sgdr"]["learning_rate"]
+    assert first.iloc[0] == pytest.approx(1e-5)
+    assert (first.diff().dropna() > 0).all()
+
+
+def test_each_stage_is_measured_at_its_own_and_at_the_full_size(trained):
+    _, metrics = trained
+    found = [(one.stage, one.at, one.size, one.quality.count) for one in metrics.evaluations]
+    assert found == [
+        (stage, at, size, 14)
+        for stage, own in (("sub-total", 24), ("total", 32), ("total-tta", 32))
+        for at, size in (("phase", own), ("full", 40))
+    ]
+
+
+def test_predictions_agree_with_the_metrics(trained):
+    folder, metrics = trained
+    table = pd.read_csv(folder / "predictions.csv")
+    for one in metrics.evaluations:
+        rows = table[(table["stage"] == one.stage) & (table["at"] == one.at)]
+        assert len(rows) == one.quality.count
+        assert (rows["label"] == rows["predicted"]).sum() == one.quality.correct
+        likelihood = rows["probability_of_label"].clip(lower=np.finfo(np.float32).eps)
+        assert -np.log(likelihood).mean() == pytest.approx(one.quality.negative_log_likelihood, 1e-3)
+
+
+def test_time_is_training_and_resizing_and_all_parts_make_the_wall_time(trained):
+    _, metrics = trained
+    seconds = metrics.seconds
+    assert metrics.seconds_until["total"] == pytest.approx(seconds.training + seconds.resize)
+    assert metrics.seconds_until["total-tta"] == metrics.seconds_until["total"]
+    assert 0 < metrics.seconds_until["sub-total"] < metrics.seconds_until["total"]
+    parts = seconds.model_dump()
+    assert sum(parts.values()) == pytest.approx(2 * parts["wall"])
+    history = pd.read_csv(trained[0] / "history.csv")
+    assert history["training_seconds"].sum() == pytest.approx(seconds.training)
+
+
+def test_passes_count_the_images_of_training_steps_by_size(trained):
+    # 56 images train, in three whole batches of 16
+    assert trained[1].image_passes["sub-total"] == {24: 2 * 48}
+    assert trained[1].image_passes["total"] == {24: 2 * 48, 32: 2 * 48}
+
+
+def test_the_network_that_is_stored_is_the_one_that_was_measured(trained, dataset):
+    folder, metrics = trained
+    network = training.networks.build("resnet18", 7).eval()
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    pixels = training.Pixels.open(dataset / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")
+    whole = training.resized(pixels, 32, "crop", torch.device("cpu"))
+    cuts = training.Cuts(whole, np.flatnonzero(pixels.validation), augmented=False)
+    ((images, classes),) = training.loader(cuts, 64, SETTINGS.augmentation)
+    with torch.no_grad():
+        correct = (network(torch.Tensor(images)).argmax(1) == classes).sum()
+    total = next(one for one in metrics.evaluations if (one.stage, one.at) == ("total", "phase"))
+    assert correct == total.quality.correct
+
+
+def without_times(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    history = pd.read_csv(folder / "history.csv")
+    seconds = [name for name in history if "second" in name]
+    return metrics["evaluations"], history.drop(columns=seconds), (folder / "lr_find.csv").read_text()
+
+
+def test_the_same_seed_gives_the_same_numbers_digit_for_digit_and_another_gives_others(trained, dataset, tmp_path):
+    run(dataset, tmp_path / "again")
+    run(dataset, tmp_path / "other", cell=CELL.model_copy(update={"seed": 1}))
+    first, again, other = (without_times(folder) for folder in (trained[0], tmp_path / "again", tmp_path / "other"))
+    assert first[0] == again[0]
+    assert first[1].equals(again[1])
+    assert first[2] == again[2]
+    assert not first[1]["training_loss"].equals(other[1]["training_loss"])
+    weights = [load_file(folder / "model.safetensors") for folder in (trained[0], tmp_path / "again")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+class Spy(training.Callback):
+    """Record what the network looks like in the middle of training."""
+
+    def __init__(self):
+        self.seen = []
+
+    def after_backward(self):
+        body = self.learn.model[0]
+        self.seen.append(
+            {
+                "gradients": [parameter.grad is not None for parameter in body.parameters()],
+                "training": [m.training for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)],
+                "rates": [round(group["lr"], 9) for group in self.opt.hypers],
+            }
+        )
+
+
+def trainer(dataset, weights=None):
+    plan = Plan.of(SETTINGS, SIZES, pretrained=weights is not None)
+    made = training.Trainer(CELL, plan, training.Clock(torch.device("cpu")))
+    pixels = training.Pixels.open(dataset / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")
+    made.open(pixels, weights)
+    return made
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    save_file(training.networks.torchvision.models.resnet18().state_dict(), tmp_path / "w.safetensors")
+    return tmp_path / "w.safetensors"
+
+
+def test_a_frozen_body_has_no_gradients_and_keeps_its_statistics(dataset, weights):
+    made = trainer(dataset, weights)
+    before = {name: value.clone() for name, value in made.learner.model[0].state_dict().items()}
+    spy = Spy()
+    made.learner.add_cb(spy)
+    made.train(made.plan.steps[0])
+    assert not any(any(seen["gradients"]) or any(seen["training"]) for seen in spy.seen)
+    after = made.learner.model[0].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_re_training_reaches_every_layer_with_lower_rates_for_earlier_ones(dataset, weights):
+    made = trainer(dataset, weights)
+    spy = Spy()
+    made.learner.add_cb(spy)
+    made.train(made.plan.steps[1])
+    trained = spy.seen[SETTINGS.rate_finder.steps :]
+    assert all(all(seen["gradients"]) and all(seen["training"]) for seen in trained)
+    assert trained[0]["rates"] == pytest.approx([0.01 / 9, 0.01 / 3, 0.01])
+
+
+def test_the_finder_leaves_the_network_as_it_was(dataset):
+    made = trainer(dataset)
+    before = {name: value.clone() for name, value in made.learner.model.state_dict().items()}
+    images = training.resized(made.pixels, 24, "crop", torch.device("cpu"))
+    made._record_rates(made.plan.steps[0], images)
+    after = made.learner.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_loss_that_is_not_finite_stops_the_cell_and_says_where(dataset, tmp_path):
+    wild = SETTINGS.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(EntrError, match=r"training loss is (nan|inf) in phase sgdr, epoch 1.*training\.learning_rate"):
+        run(dataset, tmp_path / "cell", wild)
+    assert not (tmp_path / "cell").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_asked_for_and_absent_is_an_error(dataset, tmp_path):
+    with pytest.raises(EntrError, match=r"training\.device is cuda, but torch sees no GPU here"):
+        run(dataset, tmp_path, SETTINGS.model_copy(update={"device": "cuda"}))
+
+
+def test_the_cosine_restarts_at_every_cycle_whatever_their_number():
+    schedule = cosine_restarts((0.1, 1.0), (1, 2, 4))
+    assert schedule(0) == pytest.approx([0.1, 1])
+    assert schedule(0.5 / 7) == pytest.approx([0.05, 0.5])
+    assert schedule(1 / 7 - 1e-9) == pytest.approx([0, 0], abs=1e-6)
+    assert schedule(1 / 7 + 1e-9) == pytest.approx([0.1, 1])
+    assert schedule(2 / 7) == pytest.approx([0.05, 0.5])
+    assert schedule(1) == pytest.approx([0, 0])
+    for count in range(1, 15):
+        equal = cosine_restarts((1.0,), (1,) * count)
+        starts = [float(equal((cycle + 1e-9) / count)[0]) for cycle in range(count)]
+        assert starts == pytest.approx([1] * count)

@@ -1,0 +1,159 @@
+"""The smallest grid, run for real; and what a second run does after a change."""
+
+import json
+import os
+import re
+import shutil
+
+import pandas as pd
+import pytest
+from conftest import ROOT, run_snakemake
+
+SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
+CELLS = "results/cells/micrographs/resnet18"
+FINISHED = re.compile(r"\(Rule: (\w+)\)")
+PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
+TABLES_AND_FIGURES = {"aggregate": 1, "draw": 2, "all": 1}
+
+
+class Grid:
+    """A copy of the repository's own files, which may be edited, and a folder of results."""
+
+    def __init__(self, folder):
+        self.checkout, self.directory = folder / "a checkout", folder / "results of mine"
+        self.directory.mkdir()
+        for name in ("Snakefile", "config", "profiles", "workflow", "envs"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            self.checkout.mkdir(exist_ok=True)
+            copy(source, self.checkout / name)
+
+    def run(self, *options, config=SMALLEST):
+        """Run for real; return the output and the number of jobs of each rule."""
+        every = ("--cores", "2", "--resources", "gpu=1", "--configfile", config)
+        done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
+        found = FINISHED.findall(done.output)
+        return done.output, {rule: found.count(rule) for rule in found}
+
+    def plan(self, *options, config=SMALLEST):
+        """Return the number of jobs of each rule that would run."""
+        every = ("--dry-run", "--cores", "2", "--configfile", config)
+        done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
+        planned = {rule: int(count) for rule, count in PLANNED.findall(done.output) if rule != "total"}
+        assert planned or "Nothing to be done" in done.output, done.output
+        return planned
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    made = Grid(tmp_path_factory.mktemp("grid"))
+    made.first_output, made.first_jobs = made.run()
+    return made
+
+
+@pytest.fixture
+def edit(grid):
+    """Change a file of the checkout, and change it back after the test."""
+    originals = {}
+
+    def change(name, text):
+        path = grid.checkout / name
+        originals[path] = path.read_text()
+        path.write_text(originals[path] + text)
+
+    yield change
+    for path, text in originals.items():
+        path.write_text(text)
+
+
+def test_one_run_leaves_cells_tables_and_figures(grid):
+    assert grid.first_jobs == {
+        "fetch": 1, "downscale": 1, "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 1,
+        **TABLES_AND_FIGURES,
+    }  # fmt: skip
+    for regime in ("no-increase", "gradual"):
+        files = {path.name for path in (grid.directory / CELLS / regime / "seed0").iterdir()}
+        assert files == {"metrics.json", "history.csv", "lr_find.csv", "predictions.csv", "model.safetensors"}
+    figures = {path.name for path in (grid.directory / "results" / "figures").iterdir()}
+    assert figures == {f"{name}.{ending}" for name in ("fig4", "fig5") for ending in ("html", "svg", "png")}
+    cells = pd.read_csv(grid.directory / "results" / "tables" / "cells.csv", keep_default_na=False)
+    assert set(cells["regime"]) == {"no-increase", "gradual"}
+    assert set(cells[cells["measure"] == "time"]["basis"]) == {"training", "forward", "latency"}
+
+
+def test_a_person_sees_which_cell_trains_and_so_does_the_log(grid):
+    log = (grid.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
+    line = re.compile(
+        r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 5: "
+        r"loss \d+\.\d+ training, \d+\.\d+ validation, accuracy \d+\.\d %, about \d+:\d\d min left"
+    )
+    assert line.search(log)
+    assert line.search(grid.first_output)
+
+
+def test_random_first_weights_are_said_in_the_log_and_written_in_the_results(grid):
+    assert "no pretrained weights: the body starts random, all layers train" in grid.first_output
+    metrics = json.loads((grid.directory / CELLS / "gradual/seed0/metrics.json").read_text())
+    assert metrics["weights"] == "none"
+    history = pd.read_csv(grid.directory / CELLS / "gradual/seed0/history.csv")
+    assert set(history["layers"]) == {"all"}
+    assert set(pd.read_csv(grid.directory / "results/tables/runs.csv", keep_default_na=False)["weights"]) == {"none"}
+
+
+def test_a_second_run_has_nothing_to_do(grid):
+    assert grid.plan() == {}
+
+
+def test_touching_every_file_reruns_nothing(grid):
+    for path in grid.checkout.rglob("*"):
+        os.utime(path)
+    assert grid.plan() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "jobs"),
+    [
+        ("figures", {"draw": 2, "all": 1}),
+        ("tables", TABLES_AND_FIGURES),
+        ("inference", {"benchmark_inference": 1, **TABLES_AND_FIGURES}),
+        ("pixels", {"train": 2, **TABLES_AND_FIGURES}),
+        ("splits", {"split": 1, "train": 2, **TABLES_AND_FIGURES}),
+        ("config", {}),
+        ("reference", {}),
+    ],
+)
+def test_editing_a_module_makes_exactly_what_depends_on_it_stale(grid, edit, module, jobs):
+    edit(f"workflow/scripts/entr/{module}.py", "\n# edited\n")
+    assert grid.plan() == jobs
+
+
+def test_a_comment_in_the_configuration_reruns_nothing(grid, edit):
+    edit("config/config.yaml", "\n# a remark\n")
+    assert grid.plan() == {}
+
+
+def test_another_learning_rate_of_a_dataset_trains_its_cells_only(grid):
+    changed = grid.plan("--config", "datasets={'micrographs': {'training': {'learning_rate': 0.001}}}")
+    assert changed == {"train": 2, **TABLES_AND_FIGURES}
+
+
+def test_a_new_seed_trains_new_cells_only(grid):
+    changed = grid.plan("--config", "grid={'seeds': [0, 1]}")
+    assert changed == {"split": 1, "train": 2, **TABLES_AND_FIGURES}
+
+
+def test_one_cell_makes_just_that_cell_and_what_it_needs(tmp_path):
+    target = f"{CELLS}/gradual/seed7/metrics.json"
+    assert Grid(tmp_path).plan(target) == {"fetch": 1, "downscale": 1, "pack_pixels": 1, "split": 1, "train": 1}
+
+
+def test_a_deleted_cell_is_trained_again_with_the_same_numbers_and_nothing_else_is(grid):
+    cell = grid.directory / CELLS / "gradual" / "seed0"
+    other = (grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns
+    before = json.loads((cell / "metrics.json").read_text())
+    shutil.rmtree(cell)
+    _, jobs = grid.run()
+    assert jobs == {"train": 1, **TABLES_AND_FIGURES}
+    after = json.loads((cell / "metrics.json").read_text())
+    assert after["evaluations"] == before["evaluations"]
+    assert (grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns == other
