@@ -5,6 +5,7 @@ import pytest
 from entr import tables
 from entr.guards import EntrError
 from entr.measures import Environment, Evaluation, Metrics, Quality, Seconds
+from entr.regimes import Plan, Training
 
 COSTS = pd.DataFrame(
     {
@@ -14,6 +15,7 @@ COSTS = pd.DataFrame(
         "seconds_an_image": [0.010, 0.001, 0.020, 0.004],
     }
 )
+PLAN = Plan.of(Training(), dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250), pretrained=False)
 TIMES = {"no-increase": (100.0, 200.0), "gradual": (50.0, 150.0)}
 ACCURACIES = {"no-increase": 0.81, "gradual": 0.72}
 
@@ -29,8 +31,8 @@ def metrics(regime, seed, device="A", accuracy=None):
     stages = ("sub-total", "total")
     parts = dict.fromkeys(Seconds.model_fields, 0)
     return Metrics(
-        dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", epochs=3, training_images=90,
-        validation_images=10, peak_memory_mb=None, seconds=Seconds(**parts),
+        dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", plan=PLAN, epochs=3,
+        training_images=90, validation_images=10, peak_memory_mb=None, seconds=Seconds(**parts),
         evaluations=[Evaluation(stage=stage, at="phase", size=250, quality=found) for stage in stages],
         seconds_until={"sub-total": early, "total": late}, image_passes=dict.fromkeys(stages, passes),
         environment=Environment(

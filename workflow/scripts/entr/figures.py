@@ -29,7 +29,7 @@ SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross"
 STAGES = {
     "sub-total": "before re-training",
     "total": "after re-training",
-    "total-tta": "and with augmented views",
+    "total-tta": "with test-time augmentation",
 }
 BASES = {
     "training": "seconds in training steps",
@@ -144,7 +144,8 @@ def _by_regime(results: Results, measure: str, axis: str, title: str, number: st
         y=alt.Y("mean:Q", title=axis), tooltip=of_group
     )
     width = max(190, 26 * len(results.models) * len(results.regimes))
-    panel = alt.layer(replicates, intervals, centres).properties(width=width, height=190)
+    layers = [replicates, intervals, centres] if rows["low"].notna().any() else [replicates, centres]
+    panel = alt.layer(*layers).properties(width=width, height=190)
     return panel.facet(
         row=alt.Row("dataset:N", sort=list(results.datasets.values()), title=None),
         column=alt.Column("stage:N", sort=list(STAGES.values()), title=None),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from sklearn.metrics import f1_score, log_loss
 
-from entr.regimes import Section
+from entr.regimes import Plan, Section, Stage
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -61,7 +61,7 @@ def _calibration_error(confidence: NDArray[np.floating], hit: NDArray[np.bool_],
 class Evaluation(Section):
     """The quality of one stage at one size."""
 
-    stage: Literal["sub-total", "total", "total-tta"]
+    stage: Stage
     at: Literal["phase", "full"]
     """Measured at the size of the phase, as in the paper, or at the full size."""
     size: PositiveInt
@@ -113,12 +113,14 @@ class Metrics(Section):
     seed: NonNegativeInt
     weights: Literal["imagenet", "none"]
     """First weights of the body; `none` are random numbers."""
+    plan: Plan
+    """How it was trained, with every setting."""
     epochs: PositiveInt
     """Epochs of all phases together."""
     training_images: PositiveInt
     validation_images: PositiveInt
     evaluations: tuple[Evaluation, ...]
-    seconds_until: dict[Literal["sub-total", "total", "total-tta"], NonNegativeFloat]
+    seconds_until: dict[Stage, NonNegativeFloat]
     """*T* on the basis `training`: seconds of resizing and training until each stage."""
     image_passes: dict[str, dict[int, NonNegativeInt]]
     """Images that went through training steps until each stage, by size in px."""

@@ -15,7 +15,7 @@ Fit = Literal["crop", "squish", "pad"]
 TTA = "tta"
 """The key of a regime that says at which size test-time augmentation is evaluated."""
 
-STAGES = ("sub-total", "total", "total-tta")
+Stage = Literal["sub-total", "total", "total-tta"]
 """Before re-training the pretrained layers, after it, and after it with test-time augmentation."""
 
 
@@ -113,9 +113,12 @@ class Step(Section):
 
     phase: str
     size: int
+    """Side of the images in px."""
     lengths: tuple[int, ...]
+    """Epochs in each cycle."""
     layers: Layers
     learning_rates: tuple[float, float, float]
+    """Of early layers, late layers and head, at the start of each cycle."""
 
     @property
     def epochs(self) -> int:
@@ -128,6 +131,7 @@ class Plan(Section):
 
     steps: tuple[Step, ...]
     tta_size: int
+    """Side in px at which test-time augmentation is evaluated."""
     training: Training
 
     @classmethod

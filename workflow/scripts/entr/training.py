@@ -170,7 +170,7 @@ class History(Callback):
                 f"{self.progress.cell}: the training loss is {train_loss} in phase {self.step.phase}, epoch "
                 f"{self.epoch + 1}, at learning rate {self.rate:g}; lower training.learning_rate"
             )
-        clock = self.learn.epoch_clock
+        clock = self.learn.epoch_clock  # fastai names a callback so
         images = len(self.dls.train) * self.dls.train.bs
         self.rows.append(
             {
@@ -295,9 +295,8 @@ class Trainer:
             self._record_rates(step, images)
         self._draw_from(step.phase)
         self.learner.dls = self._loaders(images)
-        self.learner.epoch_clock = EpochClock(self.clock)
         schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
-        epochs = [self.learner.epoch_clock, schedule, History(step, self.history, self.progress)]
+        epochs = [EpochClock(self.clock), schedule, History(step, self.history, self.progress)]
         with self.learner.no_logging():
             self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
         train = self.learner.dls.train
@@ -403,6 +402,7 @@ class Trainer:
         on_gpu = device.type == "cuda"
         return Metrics(
             **self.cell.model_dump(),
+            plan=self.plan,
             epochs=self.plan.epochs,
             training_images=len(self.training_rows),
             validation_images=len(self.validation_rows),
