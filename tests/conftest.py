@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from entr import images, micrographs, splits
+from entr.config import Images
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -32,9 +33,7 @@ def dataset(originals, tmp_path_factory):
         folder / "images",
         folder / "manifest.csv",
         folder / "rejected.csv",
-        max_size=64,
-        reduce_by="longer",
-        max_rejected=0,
+        Images(max_size=64).model_dump(),
         processes=2,
     )
     images.pack(folder / "images", folder / "manifest.csv", folder / "pixels.npy")

@@ -8,6 +8,6 @@ images.downscale(
     snakemake.output.images,
     snakemake.output.manifest,
     snakemake.output.rejected,
-    **snakemake.params.images,
-    processes=snakemake.threads,
+    snakemake.params.images,
+    snakemake.threads,
 )

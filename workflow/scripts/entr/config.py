@@ -82,6 +82,10 @@ class Images(Section):
     """Largest side in px that is kept; smaller images are never enlarged."""
     reduce_by: Literal["longer", "shorter"] = "longer"
     """Which side is brought to `max_size`; the ratio of the sides is kept."""
+    min_size: PositiveInt = 16
+    """Images whose shorter side has fewer px are left out."""
+    max_pixels: PositiveInt = 100_000_000
+    """Images with more px are left out, unread: a small file can claim to be huge."""
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Largest share of files that may be no readable images; above it the run stops."""
 
