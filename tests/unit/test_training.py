@@ -201,6 +201,17 @@ def test_the_finder_leaves_the_network_as_it_was(dataset):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_long_epoch_speaks_up_before_it_ends(dataset, monkeypatch, caplog):
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(training.log, "propagate", True)
+    made = trainer(dataset)
+    with caplog.at_level("INFO", "entr"):
+        made.train(made.plan.steps[0])
+    lines = [record.getMessage() for record in caplog.records]
+    assert "micrographs resnet18 gradual seed 0: sgdr at 24 px, epoch 1 of 4: 33 % of the epoch" in lines
+    assert any("epoch 2 of 4: 67 % of the epoch, about 0:0" in line for line in lines)
+
+
 def test_a_loss_that_is_not_finite_stops_the_cell_and_says_where(dataset, tmp_path):
     wild = SETTINGS.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(EntrError, match=r"training loss is (nan|inf) in phase sgdr, epoch 1.*training\.learning_rate"):

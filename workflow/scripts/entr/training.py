@@ -127,20 +127,22 @@ class Progress:
     def say(self, step: Step, text: str) -> None:
         """Log one line."""
         self.said = self.clock.now()
-        left = f", about {_minutes(self.said / self.work_done * (self.work - self.work_done))} left"
         log.info(
             "%s: %s at %d px, epoch %d of %d: %s%s",
-            self.cell, step.phase, step.size, self.epoch, self.plan.epochs, text, left if self.work_done else "",
+            self.cell, step.phase, step.size, self.epoch, self.plan.epochs, text, self._left(),
         )  # fmt: skip
+
+    def _left(self) -> str:
+        """Say how long the rest will take, once an epoch has shown how fast the machine is."""
+        if not self.work_done:
+            return ""
+        seconds = self.said / self.work_done * (self.work - self.work_done)
+        return f", about {int(seconds) // 60}:{int(seconds) % 60:02d} min left"
 
 
 def _work(step: Step) -> float:
     """Return what an epoch costs relative to others: a step through all layers is thrice a forward pass."""
     return step.size**2 * (3 if step.layers == "all" else 1)
-
-
-def _minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
 
 
 class History(Callback):
