@@ -35,7 +35,7 @@ def results(seeds):
     return figures.Results(
         cells=cells,
         summary=tables.summary_of(cells),
-        runs=pd.DataFrame({"weights": ["none"], "device": ["a processor"]}),
+        runs=pd.DataFrame({"dataset": ["ucm"], "classes": [21], "weights": ["none"], "device": ["a processor"]}),
         datasets={"ucm": "UCM"},
         models=("resnet18", "resnet50"),
         regimes=REGIMES,
@@ -73,6 +73,10 @@ def test_the_subtitle_says_what_the_number_of_seeds_can_bear(seeds, said):
     subtitle = " ".join(figures.accuracy(results(seeds)).to_dict()["title"]["subtitle"])
     assert said in subtitle
     assert ("interval" in subtitle) == (seeds == 4)
+
+
+def test_accuracy_is_shown_beside_chance():
+    assert "by chance: UCM 4.8 %" in figures.accuracy(results(1)).to_dict()["title"]["subtitle"][0]
 
 
 def test_a_regime_has_one_colour_and_shape_whichever_others_are_shown():

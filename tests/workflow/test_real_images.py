@@ -16,7 +16,9 @@ def test_six_lines_train_a_folder_of_aerial_images_far_above_chance(snakemake, s
     target = "results/cells/aerial/resnet18/gradual/seed0/metrics.json"
     snakemake("--cores", "2", "--resources", "gpu=1", "--configfile", mine, target)
     metrics = json.loads((tmp_path / target).read_text())
-    assert (metrics["training_images"], metrics["validation_images"]) == (1890, 210)
+    # a tenth validates; copies of an image stay together, so the count can differ by a few
+    assert metrics["training_images"] + metrics["validation_images"] == 2100
+    assert abs(metrics["validation_images"] - 210) <= 5
     final = next(one for one in metrics["evaluations"] if (one["stage"], one["at"]) == ("total", "phase"))
     # chance is 1 of 21
     assert final["quality"]["accuracy"] > 0.3

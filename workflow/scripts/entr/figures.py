@@ -181,8 +181,16 @@ def _subtitle(results: Results, measure: str, means: pd.DataFrame) -> list[str]:
         for kind in sorted(results.runs["weights"].unique())
     )
     devices = ", ".join(sorted(results.runs["device"].unique()))
-    time = f"T: {BASES[results.basis]}; " if measure == "efficiency" else ""
-    return [f"{time}{replicates}{interval}", f"{weights}; {devices}"]
+    about = f"T: {BASES[results.basis]}" if measure == "efficiency" else f"by chance: {_chance(results)}"
+    return [f"{about}; {replicates}{interval}", f"{weights}; {devices}"]
+
+
+def _chance(results: Results) -> str:
+    """Say how often a guess among equally likely classes is right."""
+    classes = results.runs.groupby("dataset")["classes"].first()
+    return ", ".join(
+        f"{title} {100 / classes[name]:.1f} %" for name, title in results.datasets.items() if name in classes
+    )
 
 
 _STYLE = alt.Config(

@@ -117,6 +117,7 @@ class Metrics(Section):
     """How it was trained, with every setting."""
     epochs: PositiveInt
     """Epochs of all phases together."""
+    classes: PositiveInt
     training_images: PositiveInt
     validation_images: PositiveInt
     evaluations: tuple[Evaluation, ...]

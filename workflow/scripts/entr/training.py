@@ -406,6 +406,7 @@ class Trainer:
             **self.cell.model_dump(),
             plan=self.plan,
             epochs=self.plan.epochs,
+            classes=len(self.pixels.labels),
             training_images=len(self.training_rows),
             validation_images=len(self.validation_rows),
             evaluations=tuple(self.evaluations),
