@@ -14,8 +14,9 @@ FIGURES = ["fig4", "fig5"]
 
 try:
     # files of the command line come first in the list, but are laid over the others
-    own = [path for path in workflow.configfiles if path not in workflow.overwrite_configfiles]
-    settings = checked(config, [*own, *workflow.overwrite_configfiles])
+    given = workflow.overwrite_configfiles
+    own = [path for path in workflow.configfiles if path not in given]
+    settings = checked(config, [*own, *given])
 except EntrError as error:
     raise WorkflowError(str(error)) from None
 
