@@ -17,5 +17,13 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        # named here too, so that a deleted cell is made again
+        collect(
+            rules.train.output,
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
         collect("results/figures/{figure}.html", figure=FIGURES),
         "results/tables/cells.csv",

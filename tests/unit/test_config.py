@@ -53,6 +53,12 @@ def test_the_default_configuration_is_valid():
         ({"weights": "imagenett"}, "weights", "'imagenet' or 'none'"),
         ({"training": {"full_size": 300}}, "training.full_size", "more than images.max_size"),
         ({"training": {"sub_total_after": "cmlut"}}, "training.sub_total_after", "did you mean 'cmult'?"),
+        ({"training": {"schedule": ["sgdr", "clr"]}}, "training.schedule", "did you mean 'clrs'?"),
+        (
+            {"training": {"schedule": ["sgdr", "rpl"], "sub_total_after": "cmult"}},
+            "training.sub_total_after",
+            "unknown phase 'cmult'",
+        ),
         ({"training": {"batch_size": "many"}}, "training.batch_size", "valid integer"),
         (
             {"datasets": {"micrographs": {"training": {"learning_rte": 1}}}},

@@ -32,5 +32,17 @@ def test_a_plan_survives_its_way_through_a_rule_s_parameters():
     assert Plan.model_validate(plan.plain()) == plan
 
 
+def test_phases_run_in_the_order_of_the_schedule_however_their_mapping_is_ordered():
+    """Snakemake lays files over each other in an order of its own, which mixes the keys of mappings."""
+    phases = dict(reversed(Training().phases.items()))
+    plan = Plan.of(Training(phases=phases), GRADUAL, pretrained=True)
+    assert [step.phase for step in plan.steps] == ["sgdr", "clrs", "cmult", "rpl"]
+
+
+def test_a_phase_can_be_left_out():
+    plan = Plan.of(Training(schedule=("sgdr", "rpl")), GRADUAL, pretrained=True)
+    assert [step.phase for step in plan.steps] == ["sgdr", "rpl"]
+
+
 def test_cycles_grow_by_their_factor():
     assert Phase(cycles=4, cycle_length=2, cycle_mult=3).lengths == (2, 6, 18, 54)

@@ -14,6 +14,7 @@ from entr.training import Cell, cosine_restarts, train_cell
 
 SETTINGS = Training(
     phases={"sgdr": Phase(cycle_length=2), "rpl": Phase(cycles=2, layers="all", rate_divisors=(9, 3, 1))},
+    schedule=("sgdr", "rpl"),
     sub_total_after="sgdr",
     full_size=40,
     batch_size=16,

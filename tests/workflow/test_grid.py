@@ -84,7 +84,7 @@ def test_one_run_leaves_cells_tables_and_figures(grid):
 def test_a_person_sees_which_cell_trains_and_so_does_the_log(grid):
     log = (grid.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
     line = re.compile(
-        r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 5: "
+        r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 4: "
         r"loss \d+\.\d+ training, \d+\.\d+ validation, accuracy \d+\.\d %, about \d+:\d\d min left"
     )
     assert line.search(log)
@@ -92,7 +92,7 @@ def test_a_person_sees_which_cell_trains_and_so_does_the_log(grid):
 
 
 def test_random_first_weights_are_said_in_the_log_and_written_in_the_results(grid):
-    assert "no pretrained weights: the body starts random, all layers train" in grid.first_output
+    assert "no pretrained weights" in grid.first_output
     metrics = json.loads((grid.directory / CELLS / "gradual/seed0/metrics.json").read_text())
     assert metrics["weights"] == "none"
     history = pd.read_csv(grid.directory / CELLS / "gradual/seed0/history.csv")

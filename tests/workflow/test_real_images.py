@@ -14,7 +14,7 @@ def test_six_lines_train_a_folder_of_aerial_images_far_above_chance(snakemake, s
         "training: {learning_rate: 0.01}\n"
     )
     target = "results/cells/aerial/resnet18/gradual/seed0/metrics.json"
-    snakemake("--cores", "2", "--resources", "gpu=1", "--configfile", mine, target)
+    snakemake(target, "--cores", "2", "--resources", "gpu=1", "--configfile", mine)
     metrics = json.loads((tmp_path / target).read_text())
     # a tenth validates; copies of an image stay together, so the count can differ by a few
     assert metrics["training_images"] + metrics["validation_images"] == 2100

@@ -208,11 +208,14 @@ def _contradictions_in_training(
     config: Config, training: Training, key: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     largest = config.images.max_size
-    if training.sub_total_after not in training.phases:
-        yield (*key, "sub_total_after"), _unknown("phase", training.sub_total_after, training.phases)
+    for name in training.schedule:
+        if name not in training.phases:
+            yield (*key, "schedule"), _unknown("phase", name, training.phases)
+    if training.sub_total_after not in training.schedule:
+        yield (*key, "sub_total_after"), _unknown("phase", training.sub_total_after, training.schedule)
     if training.full_size > largest:
         yield (*key, "full_size"), _too_large(training.full_size, largest)
-    phases = [*training.phases, TTA]
+    phases = [*training.schedule, TTA]
     for regime in config.grid.regimes:
         sizes = config.regimes[regime]
         for phase in phases:
@@ -221,8 +224,8 @@ def _contradictions_in_training(
             elif sizes[phase] > largest:
                 yield ("regimes", regime, phase), _too_large(sizes[phase], largest)
         for phase in sizes:
-            if phase not in phases:
-                yield ("regimes", regime, phase), _unknown("phase", phase, phases)
+            if phase not in {*training.phases, TTA}:
+                yield ("regimes", regime, phase), _unknown("phase", phase, [*training.phases, TTA])
 
 
 def _too_large(size: int, largest: int) -> str:

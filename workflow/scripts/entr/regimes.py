@@ -80,7 +80,10 @@ class Training(Section):
         "cmult": Phase(cycles=3, cycle_mult=2),
         "rpl": Phase(cycles=3, cycle_mult=2, layers="all", rate_divisors=(9, 3, 1)),
     }
-    """The phases by name, in the order in which they run."""
+    """What each phase is, by name."""
+    schedule: Annotated[tuple[str, ...], Field(min_length=1)] = ("sgdr", "clrs", "cmult", "rpl")
+    """The phases that run, in their order; a list, because layers of configuration do not keep the
+    order of a mapping."""
     sub_total_after: str = "cmult"
     """The phase after which the sub-total is measured."""
     full_size: PositiveInt = 250
@@ -157,11 +160,13 @@ class Plan(Section):
             Step(
                 phase=name,
                 size=sizes[name],
-                lengths=phase.lengths,
-                layers=phase.layers if pretrained else "all",
-                learning_rates=tuple(training.learning_rate / divisor for divisor in phase.rate_divisors),
+                lengths=training.phases[name].lengths,
+                layers=training.phases[name].layers if pretrained else "all",
+                learning_rates=tuple(
+                    training.learning_rate / divisor for divisor in training.phases[name].rate_divisors
+                ),
             )
-            for name, phase in training.phases.items()
+            for name in training.schedule
         )
         return cls(steps=steps, tta_size=sizes[TTA], training=training)
 
