@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
 from fastai.callback.schedule import ParamScheduler, SchedCos
 from fastai.callback.training import BnFreeze
 from fastai.data.core import DataLoaders
@@ -167,11 +167,6 @@ class History(Callback):
 
     def after_epoch(self) -> None:  # noqa: D102
         train_loss, valid_loss, share = self.recorder.final_record
-        if not math.isfinite(train_loss):
-            raise EntrError(
-                f"{self.progress.cell}: the training loss is {train_loss} in phase {self.step.phase}, epoch "
-                f"{self.epoch + 1}, at learning rate {self.rate:g}; lower training.learning_rate"
-            )
         clock = self.learn.epoch_clock  # fastai names a callback so
         images = len(self.dls.train) * self.dls.train.bs
         self.rows.append(
@@ -189,6 +184,9 @@ class History(Callback):
                 "images_per_second": images / clock.training_seconds,
             }
         )
+        if not math.isfinite(train_loss):
+            # a clear error is raised outside: fastai would wrap it in words of its own
+            raise CancelFitException
         self.progress.work_done += _work(self.step)
         self.progress.say(
             self.step, f"loss {train_loss:.3f} training, {valid_loss:.3f} validation, accuracy {100 * share:.1f} %"
@@ -301,8 +299,17 @@ class Trainer:
         epochs = [EpochClock(self.clock), schedule, History(step, self.history, self.progress)]
         with self.learner.no_logging():
             self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
+        self._check_loss()
         train = self.learner.dls.train
         self.passes[step.size] += step.epochs * len(train) * train.bs
+
+    def _check_loss(self) -> None:
+        last = self.history[-1]
+        if not math.isfinite(last["training_loss"]):
+            raise EntrError(
+                f"{self.cell}: the training loss is {last['training_loss']} in phase {last['phase']}, epoch "
+                f"{last['epoch']}, at learning rate {last['learning_rate']:g}; lower training.learning_rate"
+            )
 
     def _record_rates(self, step: Step, images: Resized) -> None:
         """Run fastai's finder, which restores the network; it chooses nothing."""
