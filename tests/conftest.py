@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import server as real_server
 
 from entr import images, micrographs, splits
 from entr.config import Images
@@ -28,24 +29,32 @@ def originals(tmp_path_factory):
 def dataset(originals, tmp_path_factory):
     """A folder with the manifest, pixels and the split of seed 0 of the small images."""
     folder = tmp_path_factory.mktemp("dataset")
-    images.downscale(
-        originals,
-        folder / "images",
-        folder / "manifest.csv",
-        folder / "rejected.csv",
-        Images(max_size=64).model_dump(),
-        processes=2,
-    )
+    images.downscale(originals, Images(max_size=64).model_dump(), processes=2, **outputs_of_downscale(folder))
     images.pack(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
     splits.split(folder / "manifest.csv", folder / "split.csv", seed=0, folds=5)
     return folder
 
 
-def run_snakemake(snakefile, directory, *options, check=True):
+def outputs_of_downscale(folder):
+    """Name the files that downscaling leaves, as the rule does."""
+    return {"images": folder / "images"} | {
+        name: folder / f"{file}.csv"
+        for name, file in {"manifest": "manifest", "rejected": "rejected", "pairs": "duplicates"}.items()
+    }
+
+
+@pytest.fixture
+def server():
+    """A real HTTP server on this machine; stands for the internet, which is out of reach here."""
+    with real_server.running() as running:
+        yield running
+
+
+def run_snakemake(snakefile, directory, *options, check=True, **environment):
     """Run snakemake as a user does and return the finished process, with its whole output."""
     program = shutil.which("snakemake", path=Path(sys.executable).parent)
     command = [program, "--snakefile", snakefile, "--directory", directory, *options]
-    environment = os.environ | {"XDG_CACHE_HOME": str(Path(directory, ".cache"))}
+    environment = os.environ | {"XDG_CACHE_HOME": str(Path(directory, ".cache"))} | environment
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
     done.output = done.stdout + done.stderr
     assert not check or done.returncode == 0, done.output

@@ -42,7 +42,12 @@ def test_the_default_configuration_is_valid():
         ({"training": {"phases": {"rpl": {"cycels": 3}}}}, "training.phases.rpl.cycels", "did you mean 'cycles'?"),
         ({"grid": {"datasets": ["microgaphs"]}}, "grid.datasets", "did you mean 'micrographs'?"),
         ({"grid": {"regimes": ["no-increase", "gradul"]}}, "grid.regimes", "did you mean 'gradual'?"),
-        ({"grid": {"models": ["resnet19"]}}, "grid.models.0", "'resnet18', 'resnet34' or 'resnet50'"),
+        (
+            {"grid": {"models": ["resnet19"]}},
+            "grid.models.0",
+            "unknown model of torchvision or timm 'resnet19'; did you mean",
+        ),
+        ({"grid": {"models": ["tf_efficientnet_lite9.in1k"]}}, "grid.models.0", "did you mean 'tf_efficientnet_lite"),
         ({"grid": {"seeds": [1, 2, 1]}}, "grid.seeds", "1 is listed more than once"),
         ({"grid": {"seeds": []}}, "grid.seeds", "at least 1 item"),
         ({"grid": {"seeds": [-1]}}, "grid.seeds.0", "greater than or equal to 0, but it is -1"),
@@ -50,7 +55,14 @@ def test_the_default_configuration_is_valid():
         ({"regimes": {"gradual": {"rpl": 0}}}, "regimes.gradual.rpl", "greater than 0"),
         ({"regimes": {"gradual": {"rlp": 80}}}, "regimes.gradual.rlp", "unknown phase 'rlp'; did you mean 'rpl'?"),
         ({"control": "none"}, "control", "not in grid.regimes"),
-        ({"weights": "imagenett"}, "weights", "'imagenet' or 'none'"),
+        (
+            {"weights": "imagenett"},
+            "weights",
+            "no file 'imagenett' with the weights of resnet18; correct the path, or use",
+        ),
+        ({"weights": "/w/{model}.pth"}, "weights", "there is no file '/w/resnet18.pth'"),
+        ({"weights_sha256": {"resnet18": "abc"}}, "weights_sha256.resnet18", "should match pattern"),
+        ({"weights_sha256": {"resnet81": "a" * 64}}, "weights_sha256.resnet81", "did you mean 'resnet18'?"),
         ({"training": {"full_size": 300}}, "training.full_size", "more than images.max_size"),
         ({"training": {"sub_total_after": "cmlut"}}, "training.sub_total_after", "did you mean 'cmult'?"),
         ({"training": {"schedule": ["sgdr", "clr"]}}, "training.schedule", "did you mean 'clrs'?"),
@@ -67,6 +79,14 @@ def test_the_default_configuration_is_valid():
         ),
         ({"datasets": {"ucm": {"pth": "x"}}}, "datasets.ucm.pth", "did you mean 'path'?"),
         ({"datasets": {"mine": {"source": "folder"}}}, "datasets.mine", "needs the key path"),
+        ({"datasets": {"mine": {"source": "archive"}}}, "datasets.mine", "needs the key urls or path"),
+        ({"datasets": {"mine": {"source": "torchvision"}}}, "datasets.mine", "needs the key torchvision"),
+        ({"datasets": {"mine": {"source": "web"}}}, "datasets.mine.source", "'archive', 'folder', 'list'"),
+        ({"datasets": {"ucm": {"urls": ["ftp://x/y"]}}}, "datasets.ucm.urls.0", "should match pattern"),
+        ({"datasets": {"ucm": {"checksums": ["md5:123"]}}}, "datasets.ucm.checksums.0", "should match pattern"),
+        ({"datasets": {"ucm": {"label": "(a)(b)"}}}, "datasets.ucm", "a regular expression with one group"),
+        ({"datasets": {"ucm": {"label": "(a"}}}, "datasets.ucm", "a regular expression with one group"),
+        ({"download": {"max_dead": 2}}, "download.max_dead", "less than or equal to 1"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_problem_and_what_to_do(changes, key, problem):
@@ -114,3 +134,37 @@ def test_a_dataset_s_own_training_keys_are_laid_over_the_common_ones():
 def test_the_sizes_that_are_benchmarked_are_those_of_the_grid():
     config = checked(merged(FILES[0], ROOT / "config" / "paper.yaml"))
     assert config.sizes() == [100, 150, 200, 250]
+
+
+def test_a_folder_laid_over_an_entry_leaves_nothing_of_its_archive():
+    """Snakemake merges the two, so the address stays in the entry and must not matter."""
+    config = checked(merged(*FILES, datasets={"ucm": {"source": "folder", "path": "here"}}))
+    assert config.datasets["ucm"].origin() == {"source": "folder", "path": "here", "images": 2100, "classes": 21}
+
+
+def test_every_entry_of_the_catalogue_says_what_its_licence_is_and_what_to_cite():
+    for name, dataset in checked(merged(*FILES)).datasets.items():
+        assert dataset.licence, name
+        assert dataset.citation or name == "micrographs", name
+        if dataset.source in {"archive", "torchvision"}:
+            assert dataset.images, name
+            assert dataset.classes, name
+
+
+def test_the_catalogue_s_collections_are_torchvision_s():
+    import torchvision.datasets
+
+    entries = [one for one in checked(merged(*FILES)).datasets.values() if one.source == "torchvision"]
+    assert len(entries) == 5
+    assert all(
+        issubclass(getattr(torchvision.datasets, one.torchvision), torchvision.datasets.VisionDataset)
+        for one in entries
+    )
+
+
+def test_a_file_of_weights_may_have_a_place_for_the_name_of_the_network(tmp_path):
+    (tmp_path / "resnet18.pth").write_bytes(b"")
+    config = checked(merged(*FILES, weights=str(tmp_path / "{model}.pth")))
+    assert config.weights_file("resnet18") == str(tmp_path / "resnet18.pth")
+    assert config.plan("micrographs", "gradual").steps[0].layers == "head"
+    assert checked(merged(*FILES, weights="imagenet")).weights_file("resnet18") is None

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from entr import sources
+from entr import folders, micrographs, sources
+from entr.config import Dataset
 from entr.guards import EntrError
 
 
@@ -18,18 +19,25 @@ def folder(tmp_path):
     return folder
 
 
-def fetch(folder, destination):
-    sources.fetch("mine", {"source": "folder", "path": str(folder)}, destination)
+def fetch(folder, destination, **expected):
+    sources.link("mine", Dataset(source="folder", path=str(folder), **expected).origin(), destination)
 
 
 def test_a_folder_of_yours_is_linked_class_by_class(folder, tmp_path):
     fetch(folder, tmp_path / "originals")
-    found = [(label, path.name) for label, path in sources.files(tmp_path / "originals")]
+    found = [(label, path.name) for label, path in folders.files(tmp_path / "originals")]
     assert found == [("b", "1.jpg"), ("Äpfel & Birnen", "1.jpg")]
     assert (tmp_path / "originals" / "b").is_symlink()
 
 
-@pytest.mark.parametrize(("classes", "problem"), [([], "no sub-folder"), (["one"], "only the class 'one'")])
+@pytest.mark.parametrize(
+    ("classes", "problem"),
+    [
+        ([], "no sub-folder"),
+        (["one"], "only the class 'one'"),
+        (["one", "two"], "the class 'one' of .* has no files"),
+    ],
+)
 def test_a_folder_without_two_classes_is_refused_and_nothing_is_left(tmp_path, classes, problem):
     (tmp_path / "images").mkdir()
     for name in classes:
@@ -40,23 +48,36 @@ def test_a_folder_without_two_classes_is_refused_and_nothing_is_left(tmp_path, c
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(EntrError, match=r"no folder '.*nowhere'; correct the key path"):
+    with pytest.raises(EntrError, match=r"datasets\.mine\.path: there is no folder '.*nowhere'; correct the path"):
         fetch(tmp_path / "nowhere", tmp_path / "originals")
 
 
 def test_the_digest_of_a_folder_sees_what_was_added_and_not_what_was_touched(folder):
-    before = sources.listing_digest(folder)
+    before = folders.listing_digest(folder)
     os.utime(folder / "b" / "deeper" / "1.jpg", (0, 0))
-    assert sources.listing_digest(folder) == before
+    assert folders.listing_digest(folder) == before
     (folder / "b" / "2.jpg").write_bytes(b"2")
-    assert sources.listing_digest(folder) != before
+    assert folders.listing_digest(folder) != before
 
 
 def test_the_digest_of_no_folder_says_so(tmp_path):
-    assert sources.listing_digest(tmp_path / "nowhere") == "absent"
+    assert folders.listing_digest(tmp_path / "nowhere") == "absent"
 
 
 def test_generated_images_fill_seven_classes(tmp_path):
-    sources.fetch("m", {"source": "generated", "images_per_class": 2, "seed": 3}, tmp_path / "originals", 2)
-    assert len(sources.class_folders(tmp_path / "originals")) == 7
-    assert len(list(sources.files(tmp_path / "originals"))) == 14
+    micrographs.fetch("m", Dataset(source="generated", images_per_class=2).origin(), tmp_path / "originals", 2)
+    assert len(folders.class_folders(tmp_path / "originals")) == 7
+    assert len(list(folders.files(tmp_path / "originals"))) == 14
+
+
+def test_classes_that_differ_only_in_case_are_refused(folder, tmp_path):
+    (folder / "B").mkdir()
+    (folder / "B" / "1.jpg").write_bytes(b"1")
+    with pytest.raises(EntrError, match="the classes 'B' and 'b' differ only in case"):
+        fetch(folder, tmp_path / "originals")
+
+
+def test_a_folder_of_yours_may_have_other_numbers_than_the_paper_and_this_is_said(folder, tmp_path, caplog):
+    fetch(folder, tmp_path / "originals", images=1460, classes=7)
+    assert "datasets.mine: 2 images found, 1460 expected" in caplog.text
+    assert "datasets.mine: 2 classes found, 7 expected" in caplog.text

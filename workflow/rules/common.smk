@@ -6,9 +6,9 @@ from snakemake.exceptions import WorkflowError
 sys.path.append(str(Path(workflow.basedir, "workflow", "scripts")))
 
 from entr.config import checked
+from entr.folders import listing_digest
 from entr.guards import EntrError
 from entr.provenance import code_digest
-from entr.sources import listing_digest
 
 FIGURES = ["fig4", "fig5"]
 
@@ -21,6 +21,8 @@ except EntrError as error:
     raise WorkflowError(str(error)) from None
 
 grid = settings.grid
+# read by jobs from here and not from params: patience makes no result stale
+config["download"] = settings.download.model_dump()
 
 
 wildcard_constraints:
@@ -31,16 +33,26 @@ wildcard_constraints:
     figure="|".join(FIGURES),
 
 
+def of_source(*sources):
+    """Return a pattern of the datasets that come from some kinds of source; of none, it never fits."""
+    datasets = settings.datasets.items()
+    names = [name for name, dataset in datasets if dataset.source in sources]
+    return "|".join(names) or "(?!)"
+
+
 def source_of(wildcards):
     """Return the part of a dataset's entry that decides which images it has."""
-    dataset = settings.datasets[wildcards.dataset]
-    return dataset.model_dump(include={"source", "path", "seed", "images_per_class"})
+    return settings.datasets[wildcards.dataset].origin()
+
+
+def path_of(wildcards):
+    """Return the archive or list of a dataset, if it lies on this machine."""
+    return settings.datasets[wildcards.dataset].path or []
 
 
 def listing_of(wildcards):
     """Return a digest of the names and sizes of a user's images."""
-    path = settings.datasets[wildcards.dataset].path
-    return listing_digest(path) if path else ""
+    return listing_digest(settings.datasets[wildcards.dataset].path)
 
 
 def plan_of(wildcards):
@@ -55,3 +67,19 @@ def weights_of(wildcards):
         if settings.weights == "none"
         else f"results/weights/{wildcards.model}.safetensors"
     )
+
+
+def weights_file_of(wildcards):
+    """Return the user's file that a network's first weights come from, if they do."""
+    return settings.weights_file(wildcards.model) or []
+
+
+def weights_name_of(wildcards):
+    """Return what a cell's results call its first weights."""
+    file = settings.weights_file(wildcards.model)
+    return Path(file).name if file else settings.weights
+
+
+def sha256_of(wildcards):
+    """Return what the checksum of a network's file of weights must be, if that is configured."""
+    return settings.weights_sha256.get(wildcards.model, "")

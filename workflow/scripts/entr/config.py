@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,12 +11,20 @@ import yaml
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from entr import zoo
 from entr.guards import EntrError
-from entr.regimes import TTA, Plan, Section, Training
+from entr.limits import Limits
+from entr.regimes import TTA, Plan, Training
+from entr.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Model = Literal["resnet18", "resnet34", "resnet50"]
+Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
+Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64})$")]
 TimeBasis = Literal["training", "forward", "latency"]
+
+
+MOST_NAMES = 40
+"""Names that a message lists."""
 
 
 def _distinct(values: tuple) -> tuple:
@@ -33,8 +42,8 @@ class Grid(Section):
 
     datasets: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
     """Names from `datasets`."""
-    models: Annotated[tuple[Model, ...], Field(min_length=1), Distinct]
-    """Networks of torchvision."""
+    models: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
+    """Networks, by their names in torchvision or timm, whose features are maps."""
     regimes: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
     """Names from `regimes`."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
@@ -47,18 +56,38 @@ class Dataset(Section):
 
     title: str = ""
     """Name in tables and figures; the key itself when empty."""
-    source: Literal["generated", "folder"]
-    """`generated` renders micrographs; `folder` reads a folder of yours, one sub-folder a class."""
+    source: Literal["archive", "folder", "list", "torchvision", "generated"]
+    """Where the images come from: `archive`, a zip or tar file; `folder`, yours, one sub-folder a
+    class; `list`, a CSV file of links; `torchvision`, a dataset of torchvision; `generated`,
+    rendered micrographs."""
     path: str | None = None
-    """The folder, for `source: folder`; relative to where snakemake runs."""
+    """On this machine, relative to where snakemake runs: the folder; the CSV file of a list, with the
+    columns `url`, `label` and, if wanted, `sha256`; or an archive, in place of `urls`."""
+    urls: Annotated[tuple[Address, ...], Distinct] = ()
+    """Addresses of an archive, tried in turn."""
+    size: PositiveInt | None = None
+    """Bytes that an archive has."""
+    checksums: tuple[Checksum, ...] = ()
+    """What an archive must have, each `md5:…`, `sha1:…` or `sha256:…`; all must fit."""
+    subfolder: str = ""
+    """The folder in an archive that holds the folders of the classes."""
+    label: str | None = None
+    """For an archive whose classes are no folders: a regular expression that is searched in each
+    path; its first group is the class, files that it does not fit are skipped."""
+    torchvision: str | None = None
+    """Class in `torchvision.datasets`."""
+    parts: tuple[dict[str, Any], ...] = ()
+    """Arguments of that class, once for each part; the parts are joined."""
     seed: NonNegativeInt = 0
-    """Seed of the images, for `source: generated`."""
+    """Seed of the images, for `generated`."""
     images_per_class: PositiveInt = 50
-    """Images of each class, for `source: generated`."""
+    """Images of each class, for `generated`."""
     images: PositiveInt | None = None
-    """Number of images in the paper."""
+    """Number of images as published; another number is an error, or a warning for a folder or list."""
     classes: PositiveInt | None = None
-    """Number of classes in the paper."""
+    """Number of classes as published, likewise."""
+    traits: dict[str, str] = {}
+    """What else Table 1 says of it, by the name of the column."""
     licence: str = ""
     """Licence of the images."""
     citation: str = ""
@@ -70,9 +99,38 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _has_what_its_source_needs(self) -> Self:
-        if self.source == "folder" and not self.path:
-            raise ValueError("source: folder needs the key path, a folder with one sub-folder a class")
+        needs = {
+            "folder": (self.path, "path, a folder with one sub-folder a class"),
+            "list": (self.path, "path, a CSV file with the columns url and label"),
+            "archive": (self.urls or self.path, "urls or path, the archive"),
+            "torchvision": (self.torchvision, "torchvision, the name of a class in torchvision.datasets"),
+            "generated": (True, ""),
+        }
+        given, what = needs[self.source]
+        if not given:
+            raise ValueError(f"source: {self.source} needs the key {what}")
+        if self.label is not None and _groups(self.label) != 1:
+            raise ValueError("label must be a regular expression with one group, the class")
         return self
+
+    def origin(self) -> dict[str, Any]:
+        """Return what decides which images there are, of this kind of source alone, as JSON values."""
+        of_source = {
+            "folder": {"path"},
+            "list": {"path"},
+            "archive": {"path", "urls", "size", "checksums", "subfolder", "label"},
+            "torchvision": {"torchvision", "parts"},
+            "generated": {"seed", "images_per_class"},
+        }
+        return self.model_dump(mode="json", include={"source", "images", "classes"} | of_source[self.source])
+
+
+def _groups(pattern: str) -> int | None:
+    """Return the number of groups of a regular expression, or None if it is none."""
+    try:
+        return re.compile(pattern).groups
+    except re.error:
+        return None
 
 
 class Images(Section):
@@ -88,6 +146,10 @@ class Images(Section):
     """Images with more px are left out, unread: a small file can claim to be huge."""
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Largest share of files that may be no readable images; above it the run stops."""
+    max_distance: Annotated[int, Field(ge=0, le=64)] = 32
+    """Images whose perceptual hashes, of 256 bits, differ in at most so many in one of eight
+    orientations count as the same: they stay on one side of the split, and those with different
+    labels are left out."""
 
 
 class Split(Section):
@@ -118,12 +180,17 @@ class Config(Section):
     """Image size in px of each phase, by the name of the regime; `tta` is evaluated only."""
     control: Name = "no-increase"
     """The regime with which the others are compared."""
-    weights: Literal["imagenet", "none"] = "imagenet"
-    """First weights: torchvision's `IMAGENET1K_V1`, or `none` for random numbers, with which every
-    phase trains all layers."""
+    weights: str = "imagenet"
+    """First weights: `imagenet`, torchvision's `IMAGENET1K_V1` or those that timm names; `none`,
+    random numbers, with which every phase trains all layers; or a file of yours, safetensors or
+    PyTorch, in whose name `{model}` stands for that of the network."""
+    weights_sha256: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = {}
+    """What the SHA-256 of the file of weights must be, by the name of the network."""
     time_basis: TimeBasis = "training"
     """Which *T* the figures show: seconds in training steps, the forward passes that the schedule
     asks for, or the latency of one image."""
+    download: Limits = Limits()
+    """Downloads."""
     images: Images = Images()
     """Downscaling."""
     split: Split = Split()
@@ -145,7 +212,11 @@ class Config(Section):
 
     def plan(self, dataset: str, regime: str) -> Plan:
         """Return how the cells of a dataset and a regime are trained."""
-        return Plan.of(self.training_of(dataset), self.regimes[regime], pretrained=self.weights == "imagenet")
+        return Plan.of(self.training_of(dataset), self.regimes[regime], pretrained=self.weights != "none")
+
+    def weights_file(self, model: str) -> str | None:
+        """Return the user's file of a network's first weights, if they come from one."""
+        return None if self.weights in {"imagenet", "none"} else self.weights.replace("{model}", model)
 
     def sizes(self) -> list[int]:
         """Return every image size, in px, that a cell of the grid trains or is measured at."""
@@ -179,7 +250,7 @@ def checked(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Conf
     return config
 
 
-def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield what no single field can see: key and problem."""
     for name in config.grid.datasets:
         if name not in config.datasets:
@@ -189,6 +260,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         if name not in config.regimes:
             yield ("grid", "regimes"), _unknown("regime", name, config.regimes)
             return
+    yield from _contradictions_in_models(config)
     if config.control not in config.grid.regimes:
         yield ("control",), f"{config.control!r} is not in grid.regimes; add it there or choose another control"
     for dataset in config.grid.datasets:
@@ -202,6 +274,22 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
         if not config.datasets[dataset].training:
             key = ("training",)
         yield from _contradictions_in_training(config, training, key)
+
+
+def _contradictions_in_models(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    known = zoo.names()
+    for position, model in enumerate(config.grid.models):
+        if known and model.partition(".")[0] not in known:
+            yield ("grid", "models", position), _unknown("model of torchvision or timm", model, known)
+        file = config.weights_file(model)
+        if file is not None and not Path(file).is_file():
+            yield (
+                ("weights",),
+                f"there is no file {file!r} with the weights of {model}; correct the path, or use imagenet or none",
+            )
+    for model in config.weights_sha256:
+        if model not in config.grid.models:
+            yield ("weights_sha256", model), _unknown("model", model, config.grid.models)
 
 
 def _contradictions_in_training(
@@ -235,7 +323,8 @@ def _too_large(size: int, largest: int) -> str:
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    few = ", ".join(known[:MOST_NAMES]) + (" …" if len(known) > MOST_NAMES else "")
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {few}"
     return f"unknown {kind} {name!r}; {hint}"
 
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from sklearn.metrics import f1_score, log_loss
 
-from entr.regimes import Plan, Section, Stage
+from entr.regimes import Plan, Stage
+from entr.section import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -111,8 +112,8 @@ class Metrics(Section):
     model: str
     regime: str
     seed: NonNegativeInt
-    weights: Literal["imagenet", "none"]
-    """First weights of the body; `none` are random numbers."""
+    weights: str
+    """First weights of the body: `imagenet`, the name of a file, or `none`, random numbers."""
     plan: Plan
     """How it was trained, with every setting."""
     epochs: PositiveInt

@@ -10,10 +10,11 @@ The geometry follows the textbook appearance of each structure, e.g. Bhadeshia &
 "Steels: Microstructure and Properties" (2017).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -21,11 +22,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from entr import sources
+
 SIZE = 320
 """Side of an image in px; more than is kept after downscaling."""
 
 Picture = NDArray[np.float32]
 """Grey values of shape (`SIZE`, `SIZE`), with mean near 0 and standard deviation near 1."""
+
+
+def fetch(name: str, entry: Mapping[str, Any], destination: str | Path, processes: int = 1) -> None:
+    """Render the originals of a dataset; no network, no licence but ours.
+
+    Parameters
+    ----------
+    name : str
+        The dataset, for messages.
+    entry : mapping
+        Its entry in the catalogue: ``images_per_class`` and ``seed``.
+    destination : path
+        Becomes a folder with one sub-folder a class.
+    processes : int
+        Number of processes to render with.
+    """
+    with sources.filling(name, entry, destination) as folder:
+        write(folder, entry["images_per_class"], entry["seed"], processes)
 
 
 def write(folder: Path, per_class: int, seed: int, processes: int = 1) -> None:

@@ -8,7 +8,9 @@ phase, and test-time augmentation after them, an image size in pixels.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from entr.section import Section
 
 Layers = Literal["head", "all"]
 Fit = Literal["crop", "squish", "pad"]
@@ -17,12 +19,6 @@ TTA = "tta"
 
 Stage = Literal["sub-total", "total", "total-tta"]
 """Before re-training the pretrained layers, after it, and after it with test-time augmentation."""
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration that refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Phase(Section):

@@ -1,109 +1,98 @@
-"""Where images come from: each source fills a folder with one sub-folder of images a class."""
+"""What every source of images leaves behind: a folder with one sub-folder of images a class."""
 
-import hashlib
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from entr.folders import class_folders, files, is_hidden
 from entr.guards import EntrError, atomic_directory
 
 log = logging.getLogger("entr")
 
-Source = Callable[[Path, Mapping[str, Any], int], None]
-"""Fill an empty folder from the dataset's settings, using so many processes."""
 
-
-def fetch(name: str, settings: Mapping[str, Any], destination: str | Path, processes: int = 1) -> None:
-    """Bring a dataset's original images to one place, whole or not at all.
+@contextmanager
+def filling(name: str, entry: Mapping[str, Any], destination: str | Path) -> Iterator[Path]:
+    """Yield an empty folder for a dataset's originals; it takes its name when it is whole and checked.
 
     Parameters
     ----------
     name : str
         The dataset, for messages.
-    settings : mapping
-        Its entry in the catalogue.
+    entry : mapping
+        Its entry in the catalogue; ``images`` and ``classes`` are the numbers to expect.
     destination : path
-        Becomes a folder with one sub-folder a class, itself a link where the images are yours.
-    processes : int
-        Processes to use where it helps.
+        Becomes a folder with one sub-folder a class.
 
     Raises
     ------
     EntrError
-        When there are no images, or only one class of them.
+        When there are fewer than two classes, a class is empty, two classes differ only in upper
+        and lower case, or a published collection has not the images that it should have.
     """
     with atomic_directory(destination) as folder:
-        SOURCES[settings["source"]](folder, settings, processes)
-        classes = class_folders(folder)
-        if len(classes) < 2:
-            found = f"only the class {classes[0].name!r}" if classes else "no sub-folder"
-            raise EntrError(
-                f"datasets.{name}: {settings.get('path') or settings['source']} has {found}; "
-                "put the images of each class into a sub-folder of its own, at least two"
-            )
-        log.info("%s: %d classes", name, len(classes))
+        yield folder
+        _check(f"datasets.{name}", entry, Counter(label for label, _ in files(folder)), folder)
 
 
-def generated(folder: Path, settings: Mapping[str, Any], processes: int) -> None:
-    """Render micrographs of steel from geometry; no network, no licence."""
-    from entr import micrographs  # noqa: PLC0415  the Snakefile reads this module and needs no scipy
+def link(name: str, entry: Mapping[str, Any], destination: str | Path) -> None:
+    """Link the classes of a folder of the user's; nothing of it is copied or changed.
 
-    micrographs.write(folder, settings["images_per_class"], settings["seed"], processes)
-
-
-def from_folder(folder: Path, settings: Mapping[str, Any], _processes: int) -> None:
-    """Link the classes of a folder of the user's; nothing of it is copied or changed."""
-    for source in class_folders(_existing(settings["path"])):
-        (folder / source.name).symlink_to(source.resolve(), target_is_directory=True)
-
-
-SOURCES: dict[str, Source] = {"generated": generated, "folder": from_folder}
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """Return the sub-folders of a folder, hidden ones apart, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
-
-
-def files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the class and path of each file below a folder of classes, sorted; hidden files apart."""
-    for class_folder in class_folders(folder):
-        for parent, folders, names in os.walk(class_folder, followlinks=True):
-            folders[:] = sorted(name for name in folders if not _hidden(name))
-            yield from ((class_folder.name, Path(parent, name)) for name in sorted(names) if not _hidden(name))
-
-
-def listing_digest(path: str | Path) -> str:
-    """Digest the names and sizes of the files in a folder of classes.
-
-    A parameter of the rule that reads the folder, so that an added or removed image is seen
-    while a touched one is not.
-
-    Returns
-    -------
-    str
-        Hexadecimal digits, or ``"absent"`` when there is no such folder: the run that needs it says so.
+    Raises
+    ------
+    EntrError
+        When there is no such folder, and as `filling`.
     """
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        return "absent"
-    digest = hashlib.sha256()
-    for _, file in files(folder):
-        digest.update(
-            f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape")
+    source = Path(entry["path"]).expanduser()
+    if not source.is_dir():
+        raise EntrError(f"datasets.{name}.path: there is no folder {entry['path']!r}; correct the path")
+    with filling(name, entry, destination) as folder:
+        for path in class_folders(source):
+            (folder / path.name).symlink_to(path.resolve(), target_is_directory=True)
+
+
+def checked_label(label: str) -> str:
+    """Return the name of a class if a folder can have it.
+
+    Raises
+    ------
+    ValueError
+        When it is empty, hidden, or has a slash.
+    """
+    if not label or "/" in label or "\0" in label or is_hidden(label):
+        raise ValueError(f"{label!r} cannot name a class, which is a folder")
+    return label
+
+
+def _check(key: str, entry: Mapping[str, Any], counts: Counter[str], folder: Path) -> None:
+    classes = [path.name for path in class_folders(folder)]
+    where = entry.get("path") or f"source: {entry['source']}"
+    if len(classes) < 2:
+        found = f"only the class {classes[0]!r}" if classes else "no sub-folder with images"
+        raise EntrError(
+            f"{key}: {where} has {found}; put the images of each class into a sub-folder of its own, at least two "
+            "(an archive may need the key subfolder)"
         )
-    return digest.hexdigest()[:16]
+    for label in classes:
+        if not counts[label]:
+            raise EntrError(f"{key}: the class {label!r} of {where} has no files; add images or remove its folder")
+    folded = {}
+    for label in classes:
+        other = folded.setdefault(label.casefold(), label)
+        if other != label:
+            raise EntrError(f"{key}: the classes {other!r} and {label!r} differ only in case; join or rename them")
+    _check_counts(key, entry, images=counts.total(), classes=len(classes))
 
 
-def _existing(path: str) -> Path:
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise EntrError(f"datasets: there is no folder {path!r}; correct the key path")
-    return folder
-
-
-def _hidden(name: str) -> bool:
-    """Tell what operating systems leave between a user's images."""
-    return name.startswith((".", "__MACOSX")) or name in {"Thumbs.db", "desktop.ini"}
+def _check_counts(key: str, entry: Mapping[str, Any], **found: int) -> None:
+    for what, count in found.items():
+        expected = entry.get(what)
+        if expected is None or count == expected:
+            continue
+        problem = f"{key}: {count} {what} found, {expected} expected"
+        if entry["source"] not in {"folder", "list"}:
+            raise EntrError(f"{problem}; the source has changed or is damaged: if it is right, correct {key}.{what}")
+        log.warning("%s; your own data may differ, but say so beside results", problem)
+    log.info("%s: %d images in %d classes", key, found["images"], found["classes"])

@@ -1,0 +1,6 @@
+"""Have torchvision download the originals of a dataset."""
+
+from entr import guards, torchvision_sets
+
+guards.report_to(snakemake.log[0])
+torchvision_sets.fetch(snakemake.wildcards.dataset, snakemake.params.source, snakemake.output[0])
