@@ -4,7 +4,7 @@ UV := uv==0.13.9
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: run test lint lock reference status unlock clean
+.PHONY: run test lint bench lock reference status unlock clean
 .DEFAULT_GOAL := run
 
 run: .venv/lock
@@ -18,6 +18,11 @@ lint: .venv/lock
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+# ours against others, in turns within one run; DATA has folders of images, one sub-folder a class each
+DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
+bench: .venv/lock
+	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
 
 # remade when the lock changes; --require-hashes is what the lock's hashes are for
 .venv/lock: requirements.lock

@@ -8,6 +8,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/benchmark.smk"
@@ -26,4 +27,6 @@ rule all:
             seed=grid.seeds,
         ),
         collect("results/figures/{figure}.html", figure=FIGURES),
+        "results/figures/fig2.html",
         "results/tables/cells.csv",
+        "results/tables/datasets.csv",

@@ -1,10 +1,15 @@
+import hashlib
 import io
+import os
+import shutil
 import struct
 import zlib
 
+import imagehash
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import outputs_of_downscale
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,9 +19,9 @@ from entr.config import Images
 from entr.guards import EntrError
 
 
-def jpeg(width, height, **options):
+def jpeg(width, height, *, seed=0, **options):
     file = io.BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(file, "JPEG", **options)
     return file.getvalue()
 
@@ -29,9 +34,9 @@ def downscale(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         keys = Images(max_size=100, max_rejected=0.5).model_dump() | changes
-        results = [tmp_path / name for name in ("images", "manifest.csv", "rejected.csv")]
-        images.downscale(tmp_path / "originals", *results, keys)
-        return [pd.read_csv(path) for path in results[1:]]
+        outputs = outputs_of_downscale(tmp_path)
+        images.downscale(tmp_path / "originals", keys, **outputs)
+        return [pd.read_csv(outputs[name]) for name in ("manifest", "rejected")]
 
     return run
 
@@ -198,3 +203,108 @@ def test_pixels_lie_in_the_order_of_the_manifest(downscale, tmp_path):
     for row, line in manifest.iterrows():
         with Image.open(tmp_path / "images" / line["image"]) as small:
             assert np.array_equal(pixels[row, : line["height"], : line["width"]], np.asarray(small))
+
+
+def test_a_print_of_adobe_s_kind_is_not_inverted(downscale, tmp_path):
+    content = saved(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95)
+    assert b"Adobe" in content
+    manifest, _ = downscale({"a/print.jpg": content})
+    with Image.open(tmp_path / "images" / manifest["image"][0]) as small:
+        assert np.abs(np.subtract(small.getpixel((10, 10)), (255, 0, 0))).max() < 10
+
+
+def test_a_larger_limit_admits_larger_images(downscale):
+    """Pillow's own limit of 179 million px would refuse what the configuration allows."""
+    large = saved(Image.new("1", (20_000, 10_000)), "PNG")
+    manifest, _ = downscale({"a/large.png": large, "a/good.jpg": jpeg(64, 64)}, max_pixels=250_000_000)
+    assert manifest["source_width"].max() == 20_000
+
+
+def test_the_manifest_tells_each_image_by_its_bytes_and_its_look(downscale):
+    manifest, _ = downscale({"a/1.jpg": jpeg(64, 64), "b/2.jpg": jpeg(64, 64, seed=2)})
+    assert manifest["sha256"].tolist() == [hashlib.sha256(jpeg(64, 64, seed=seed)).hexdigest() for seed in (0, 2)]
+    hashes = [imagehash.hex_to_hash(digits) for digits in manifest["phash"]]
+    assert hashes[0] - hashes[1] > 64
+    assert hashes[0] == imagehash.phash(Image.open(io.BytesIO(jpeg(64, 64))), 16)
+
+
+def test_copies_share_a_group_and_are_listed(downscale, tmp_path):
+    manifest, rejected = downscale(
+        {"a/1.jpg": jpeg(64, 64), "a/2.jpg": jpeg(64, 64), "a/3.jpg": jpeg(64, 64, seed=3), "a/4.png": turned(64, 64)}
+    )
+    assert manifest["group"].tolist() == [0, 0, 1, 0]
+    assert rejected.empty
+    listed = pd.read_csv(tmp_path / "duplicates.csv")
+    assert listed[["first", "second", "same_file"]].to_numpy().tolist() == [
+        ["a/1.jpg", "a/2.jpg", True], ["a/1.jpg", "a/4.png", False], ["a/2.jpg", "a/4.png", False]
+    ]  # fmt: skip
+
+
+def turned(width, height):
+    with Image.open(io.BytesIO(jpeg(width, height))) as image:
+        return saved(image.transpose(Image.Transpose.ROTATE_90), "PNG")
+
+
+def test_copies_with_different_labels_are_left_out_and_said(downscale, tmp_path):
+    files = {
+        "a/1.jpg": jpeg(64, 64),
+        "a/2.jpg": jpeg(64, 64, seed=2),
+        "b/1.png": turned(64, 64),
+        "b/3.jpg": jpeg(64, 64, seed=3),
+    }
+    manifest, rejected = downscale(files)
+    assert manifest["source"].tolist() == ["a/2.jpg", "b/3.jpg"]
+    assert manifest["group"].tolist() == [0, 1]
+    assert rejected.to_numpy().tolist() == [
+        ["a/1.jpg", "a", "looks like b/1.png, whose label is b"],
+        ["b/1.png", "b", "looks like a/1.jpg, whose label is a"],
+    ]
+    assert {path.name for path in (tmp_path / "images").rglob("*.png")} == {"000001.png", "000003.png"}
+    assert pd.read_csv(tmp_path / "duplicates.csv")[["first_label", "second_label"]].to_numpy().tolist() == [["a", "b"]]
+
+
+def test_the_same_images_in_another_order_and_place_give_the_same_manifest(downscale, tmp_path, monkeypatch):
+    files = {f"{label}/{seed}.jpg": jpeg(64, 48, seed=seed) for label in "ab" for seed in (ord(label), ord(label) + 9)}
+    first, _ = downscale(files)
+    pixels = [(tmp_path / "images" / name).read_bytes() for name in first["image"]]
+    shutil.rmtree(tmp_path / "originals")
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    second, _ = downscale(dict(reversed(files.items())))
+    assert second.equals(first)
+    assert [(tmp_path / "images" / name).read_bytes() for name in second["image"]] == pixels
+
+
+def test_the_number_of_processes_changes_nothing(originals, tmp_path):
+    for processes in (1, 2):
+        (tmp_path / str(processes)).mkdir()
+        outputs = outputs_of_downscale(tmp_path / str(processes))
+        images.downscale(originals, Images(max_size=64).model_dump(), processes, **outputs)
+    for name in ("manifest", "rejected", "duplicates"):
+        assert (tmp_path / "1" / f"{name}.csv").read_bytes() == (tmp_path / "2" / f"{name}.csv").read_bytes()
+
+
+def test_names_of_any_kind_are_kept(downscale, tmp_path):
+    strange = os.fsdecode(b"\xff\xfe\xe4.jpg")
+    manifest, _ = downscale({"Äpfel & Birnen/1, 'x'.jpg": jpeg(64, 64), f"b/{strange}": jpeg(64, 64, seed=2)})
+    assert manifest["label"].tolist() == ["b", "Äpfel & Birnen"]
+    assert "\N{REPLACEMENT CHARACTER}.jpg" in manifest["source"][0]
+    images.pack(tmp_path / "images", tmp_path / "manifest.csv", tmp_path / "pixels.npy")
+    assert len(np.load(tmp_path / "pixels.npy")) == 2
+
+
+def test_an_image_of_four_bands_keeps_its_first_three(downscale, tmp_path):
+    bands = np.dstack([np.full((20, 20), value, np.uint8) for value in (10, 20, 30, 200)])
+    manifest, _ = downscale({"a/aerial.tif": saved(Image.fromarray(bands, "RGBX"), "TIFF")})
+    with Image.open(tmp_path / "images" / manifest["image"][0]) as small:
+        assert small.getpixel((10, 10)) == (10, 20, 30)
+
+
+def test_the_thinnest_image_keeps_a_pixel(downscale):
+    manifest, _ = downscale({"a/line.png": saved(Image.new("RGB", (1, 5000)), "PNG")}, min_size=1)
+    assert manifest[["width", "height"]].to_numpy().tolist() == [[1, 100]]
+
+
+def test_an_archive_among_images_is_left_out(downscale):
+    _, rejected = downscale({"a/more.zip": b"PK\x03\x04" + bytes(40), "a/good.jpg": jpeg(64, 64)})
+    assert "cannot identify" in rejected["reason"][0]

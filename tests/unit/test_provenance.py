@@ -43,9 +43,7 @@ def test_the_modules_found_are_those_that_python_imports(script):
         cwd=provenance.SCRIPTS,
     )
     imported = {name.removeprefix("entr.") for name in done.stdout.split()}
-    # imported within a function, when a source that needs it is used
-    later = {"micrographs"} & reached(script)
-    assert reached(script) - later == imported
+    assert reached(script) == imported
 
 
 def test_touching_changes_no_digest_and_editing_changes_those_that_reach_the_module(copy):

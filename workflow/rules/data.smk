@@ -1,23 +1,3 @@
-rule fetch:
-    output:
-        directory("results/data/{dataset}/originals"),
-    log:
-        "results/logs/fetch/{dataset}.log",
-    benchmark:
-        "results/benchmarks/fetch/{dataset}.tsv"
-    conda:
-        "../../envs/entr.yaml"
-    threads: workflow.cores
-    params:
-        source=source_of,
-        listing=listing_of,
-        code=code_digest("fetch"),
-    message:
-        "fetching the images of {wildcards.dataset}"
-    script:
-        "../scripts/fetch.py"
-
-
 rule downscale:
     input:
         "results/data/{dataset}/originals",
@@ -25,10 +5,12 @@ rule downscale:
         images=directory("results/data/{dataset}/images"),
         manifest="results/data/{dataset}/manifest.csv",
         rejected="results/data/{dataset}/rejected.csv",
+        pairs="results/data/{dataset}/duplicates.csv",
     log:
         "results/logs/downscale/{dataset}.log",
-    benchmark:
-        "results/benchmarks/downscale/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=of_source("archive", "list", "torchvision", "generated"),
+    cache: True
     conda:
         "../../envs/entr.yaml"
     threads: workflow.cores
@@ -39,6 +21,13 @@ rule downscale:
         "reducing the images of {wildcards.dataset}"
     script:
         "../scripts/downscale.py"
+
+
+# not cached: of images that lie on this machine the key of a cache would hold names and sizes alone
+use rule downscale as downscale_folder with:
+    wildcard_constraints:
+        dataset=of_source("folder"),
+    cache: False
 
 
 rule pack_pixels:

@@ -1,3 +1,50 @@
+# Table 1
+rule describe:
+    input:
+        manifests=collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
+        rejected=collect("results/data/{dataset}/rejected.csv", dataset=grid.datasets),
+        pairs=collect("results/data/{dataset}/duplicates.csv", dataset=grid.datasets),
+    output:
+        "results/tables/datasets.csv",
+    log:
+        "results/logs/describe.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        entries={
+            name: settings.datasets[name].model_dump(mode="json", exclude={"training"})
+            for name in grid.datasets
+        },
+        code=code_digest("describe"),
+    message:
+        "describing the datasets"
+    script:
+        "../scripts/describe.py"
+
+
+# Fig. 2
+rule draw_samples:
+    input:
+        manifests=collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
+        images=collect("results/data/{dataset}/images", dataset=grid.datasets),
+    output:
+        table="results/tables/samples.csv",
+        html="results/figures/fig2.html",
+        svg="results/figures/fig2.svg",
+        png="results/figures/fig2.png",
+    log:
+        "results/logs/draw/fig2.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        titles={name: settings.datasets[name].title or name for name in grid.datasets},
+        code=code_digest("draw_samples"),
+    message:
+        "drawing fig2"
+    script:
+        "../scripts/draw_samples.py"
+
+
 rule aggregate:
     input:
         metrics=collect(

@@ -5,9 +5,7 @@ from entr import guards, images
 guards.report_to(snakemake.log[0])
 images.downscale(
     snakemake.input[0],
-    snakemake.output.images,
-    snakemake.output.manifest,
-    snakemake.output.rejected,
     snakemake.params.images,
     snakemake.threads,
+    **dict(snakemake.output.items()),
 )

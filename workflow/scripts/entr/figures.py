@@ -36,6 +36,7 @@ BASES = {
     "forward": "seconds of the forward passes that the schedule asks for",
     "latency": "seconds to predict one image",
 }
+WEIGHTS = {"imagenet": "ImageNet weights", "none": "random first weights, all layers trained"}
 PIXELS_PER_INCH = 160
 
 
@@ -67,7 +68,11 @@ def draw(name: str, results: Results, folder: str | Path) -> None:
     folder : path
         Gets ``<name>.html``, ``<name>.svg`` and ``<name>.png``.
     """
-    chart = FIGURES[name](results)
+    save(FIGURES[name](results), folder, name)
+
+
+def save(chart: alt.TopLevelMixin, folder: str | Path, name: str) -> None:
+    """Write a chart as HTML that needs no network, as SVG and as PNG."""
     for ending, options in {"html": {"inline": True}, "svg": {}, "png": {"ppi": PIXELS_PER_INCH}}.items():
         with atomic_write(Path(folder, f"{name}.{ending}"), "wb" if ending == "png" else "w") as file:
             chart.save(file, format=ending, **options)
@@ -153,7 +158,7 @@ def _by_regime(results: Results, measure: str, axis: str, title: str, number: st
     ).properties(
         title=alt.TitleParams(title, subtitle=_subtitle(results, measure, means), anchor="start", offset=14),
         description=f"{title}. {axis} of {', '.join(results.regimes)} for {', '.join(results.models)}.",
-        config=_STYLE,
+        config=STYLE,
     )
 
 
@@ -176,10 +181,7 @@ def _subtitle(results: Results, measure: str, means: pd.DataFrame) -> list[str]:
     count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     replicates = "one replicate" if most == 1 else f"small points: {count} seeds, large: mean"
     interval = ", line: 95 % interval" if means["low"].notna().any() else ""
-    weights = " and ".join(
-        {"imagenet": "ImageNet weights", "none": "random first weights, all layers trained"}[kind]
-        for kind in sorted(results.runs["weights"].unique())
-    )
+    weights = " and ".join(WEIGHTS.get(kind, f"weights of {kind}") for kind in sorted(results.runs["weights"].unique()))
     devices = ", ".join(sorted(results.runs["device"].unique()))
     about = f"T: {BASES[results.basis]}" if measure == "efficiency" else f"by chance: {_chance(results)}"
     return [f"{about}; {replicates}{interval}", f"{weights}; {devices}"]
@@ -193,7 +195,7 @@ def _chance(results: Results) -> str:
     )
 
 
-_STYLE = alt.Config(
+STYLE = alt.Config(
     font="Helvetica, Arial, sans-serif",
     background="white",
     title=alt.TitleConfig(fontSize=15, subtitleFontSize=12, subtitleColor="#444444", subtitlePadding=6),

@@ -1,9 +1,12 @@
 """Reducing every original, once, to a small RGB image, and packing the small images as pixels."""
 
+import hashlib
+import io
 import logging
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import Resampling
 
-from entr import sources
-from entr.guards import EntrError, atomic_directory, atomic_write, sha256
+from entr import duplicates
+from entr.folders import files, readable
+from entr.guards import EntrError, atomic_directory, atomic_write
 
 log = logging.getLogger("entr")
 
@@ -40,11 +44,15 @@ class Kept:
     """Frames or pages of the original; the first is used."""
     sha256: str
     """Checksum of the original's bytes."""
+    phash: str
+    """Perceptual hash, as imagehash writes it."""
+    group: int = 0
+    """The same for images that are the same or nearly so, directly or through others."""
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file that is no usable image."""
+    """A file that is not used."""
 
     source: str
     label: str
@@ -53,29 +61,36 @@ class Rejected:
 
 def downscale(
     originals: str | Path,
+    settings: Mapping[str, Any],
+    processes: int = 1,
+    *,
     images: str | Path,
     manifest: str | Path,
     rejected: str | Path,
-    settings: Mapping[str, Any],
-    processes: int = 1,
+    pairs: str | Path,
 ) -> None:
-    """Reduce all originals to small RGB images.
+    """Reduce all originals to small RGB images, and find those that are the same or nearly so.
 
     Aspect ratio is kept, nothing is enlarged, the filter is antialiased (Lanczos), and the EXIF
-    orientation is applied [paper, Methods: "maximum size of 250 px"].
+    orientation is applied [paper, Methods: "maximum size of 250 px"]. Images that look the same but
+    have different labels are left out: one of the labels is wrong, and nobody knows which.
 
     Parameters
     ----------
     originals : path
         Folder with one sub-folder a class.
-    images : path
-        Becomes a folder of PNG files, numbered within each class.
-    manifest, rejected : path
-        CSV files of `Kept` and `Rejected` rows.
     settings : mapping
         The section ``images`` of the configuration.
     processes : int
         Number of processes; the result does not depend on it.
+    images : path
+        Becomes a folder of PNG files, numbered within each class.
+    manifest, rejected : path
+        CSV files of `Kept` and `Rejected` rows.
+    pairs : path
+        CSV file of the images that are the same or nearly so: ``first, second`` (paths of the
+        originals), ``first_label, second_label, distance`` (bits of the perceptual hash that
+        differ) and ``same_file`` (whether the bytes are the same).
 
     Raises
     ------
@@ -83,15 +98,14 @@ def downscale(
         When more than ``max_rejected`` of the files are no images, or no image is left.
     """
     originals = Path(originals)
-    jobs = [(number, label, path) for number, (label, path) in enumerate(sources.files(originals))]
+    jobs = [(number, label, path) for number, (label, path) in enumerate(files(originals))]
     with atomic_directory(images) as folder:
-        for label in {label for _, label, _ in jobs}:
+        for label in {readable(label) for _, label, _ in jobs}:
             (folder / label).mkdir()
         with ProcessPoolExecutor(processes) as pool:
-            reduce = partial(_reduce_one, originals, folder, settings)
-            results = list(pool.map(reduce, jobs, chunksize=16))
-        kept = [row for row in results if isinstance(row, Kept)]
-        lost = [row for row in results if isinstance(row, Rejected)]
+            results = list(pool.map(partial(_reduce_one, originals, folder, settings), jobs, chunksize=16))
+        kept = [result for result in results if not isinstance(result, Rejected)]
+        lost = [result for result in results if isinstance(result, Rejected)]
         for row in lost:
             log.warning("left out %s: %s", row.source, row.reason)
         if not kept or len(lost) > settings["max_rejected"] * len(results):
@@ -100,34 +114,99 @@ def downscale(
                 f"{len(lost)} of {len(results)} files in {originals} are no usable images{example}. "
                 "Remove or replace them, or raise images.max_rejected"
             )
-    moving = sum(row.frames > 1 for row in kept)
+        rows, contradictions, alike = _compared(kept, settings["max_distance"])
+        for row in contradictions:
+            (folder / row.image).unlink()
+    moving = sum(row.frames > 1 for row in rows)
     if moving:
         log.warning("%d files hold several frames or pages; the first of each is used", moving)
-    _write_rows(manifest, Kept, kept)
-    _write_rows(rejected, Rejected, lost)
-    log.info("%d images reduced to at most %d px, %d files left out", len(kept), settings["max_size"], len(lost))
+    _write_rows(manifest, Kept, rows)
+    _write_rows(rejected, Rejected, [*lost, *(_contradiction(row, alike) for row in contradictions)])
+    with atomic_write(pairs) as file:
+        alike.to_csv(file, index=False)
+    log.info(
+        "%d images reduced to at most %d px; left out: %d that are no images, %d with contradicting labels; "
+        "%d pairs are the same or nearly so",
+        len(rows), settings["max_size"], len(lost), len(contradictions), len(alike),
+    )  # fmt: skip
+
+
+def _compared(
+    kept: Sequence[tuple[Kept, duplicates.Hashes]], max_distance: int
+) -> tuple[list[Kept], list[Kept], pd.DataFrame]:
+    """Return the images to use, those whose labels contradict each other, and the pairs that are alike."""
+    rows = [row for row, _ in kept]
+    hashes = np.stack([hashes for _, hashes in kept])
+    found = duplicates.pairs(hashes, [row.sha256 for row in rows], max_distance)
+    labels = np.array([row.label for row in rows])
+    contradict = labels[found["first"]] != labels[found["second"]]
+    out = set(found.loc[contradict, ["first", "second"]].to_numpy().ravel())
+    stay = found[~found["first"].isin(out) & ~found["second"].isin(out)]
+    groups = duplicates.groups(len(rows), stay["first"], stay["second"])
+    # numbered in the order of the manifest, whatever was left out
+    numbers = pd.factorize(np.array([groups[row] for row in range(len(rows)) if row not in out]))[0]
+    used = [row for number, row in enumerate(rows) if number not in out]
+    names = np.array([row.source for row in rows])
+    ends = {side: found[side].to_numpy() for side in ("first", "second")}
+    alike = found.assign(**{side: names[end] for side, end in ends.items()})
+    for side, end in ends.items():
+        alike[f"{side}_label"] = labels[end]
+    return (
+        [replace(row, group=int(number)) for row, number in zip(used, numbers, strict=True)],
+        [rows[number] for number in sorted(out)],
+        alike[["first", "second", "first_label", "second_label", "distance", "same_file"]],
+    )
+
+
+def _contradiction(row: Kept, alike: pd.DataFrame) -> Rejected:
+    for one, other in (("first", "second"), ("second", "first")):
+        of_row = alike[(alike[one] == row.source) & (alike["first_label"] != alike["second_label"])]
+        if len(of_row):
+            twin = of_row.iloc[0]
+            return Rejected(row.source, row.label, f"looks like {twin[other]}, whose label is {twin[f'{other}_label']}")
+    raise AssertionError(row)
 
 
 def _reduce_one(
     originals: Path, folder: Path, settings: Mapping[str, Any], job: tuple[int, str, Path]
-) -> Kept | Rejected:
+) -> tuple[Kept, duplicates.Hashes] | Rejected:
     number, label, path = job
-    source = path.relative_to(originals).as_posix()
+    source, label = readable(path.relative_to(originals).as_posix()), readable(label)
     try:
-        # by its content: by its name, Pillow 13 scrambles an uncompressed TIFF that lies on its side
-        with path.open("rb") as file, Image.open(file) as image:
+        # not by its name: Pillow 13 scrambles an uncompressed TIFF that lies on its side
+        content = path.read_bytes()
+        with _opened(content, settings) as image:
             width, height = image.size
-            if width * height > settings["max_pixels"]:
-                raise ValueError(f"{width} x {height} px are more than images.max_pixels")
-            if min(width, height) < settings["min_size"]:
-                raise ValueError(f"{width} x {height} px are less than images.min_size")
             frames = getattr(image, "n_frames", 1)
             small = _small(image, settings["max_size"], settings["reduce_by"])
     except UNREADABLE as error:
-        return Rejected(source, label, f"{type(error).__name__}: {error}".replace(str(path), path.name))
+        return Rejected(source, label, " ".join(f"{type(error).__name__}: {error}".split()))
     name = f"{label}/{number:06d}.png"
     small.save(folder / name, compress_level=1)
-    return Kept(name, label, source, width, height, small.width, small.height, frames, sha256(path))
+    hashes = duplicates.hashes_of(small)
+    checksum = hashlib.sha256(content).hexdigest()
+    row = Kept(name, label, source, width, height, *small.size, frames, checksum, duplicates.digits(hashes))
+    return row, hashes
+
+
+def _opened(content: bytes, settings: Mapping[str, Any]) -> Image.Image:
+    """Open an image of a size that may be used, without reading its pixels.
+
+    Raises
+    ------
+    ValueError
+        When it has too many or too few px.
+    """
+    # Pillow refuses by itself what claims more than twice this, and warns before
+    Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
+    with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        image = Image.open(io.BytesIO(content))
+    width, height = image.size
+    if width * height > settings["max_pixels"]:
+        raise ValueError(f"{width} x {height} px are more than images.max_pixels")
+    if min(width, height) < settings["min_size"]:
+        raise ValueError(f"{width} x {height} px are less than images.min_size")
+    return image
 
 
 def _small(image: Image.Image, max_size: int, reduce_by: str) -> Image.Image:

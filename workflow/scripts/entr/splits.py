@@ -10,18 +10,21 @@ from entr.guards import EntrError, atomic_write
 
 log = logging.getLogger("entr")
 
+UNEVEN = 0.5
+"""A share of validation images that is further than this from what the folds ask for, relatively, is said."""
+
 
 def split(manifest: str | Path, destination: str | Path, *, seed: int, folds: int) -> None:
     """Mark each image as training or validation.
 
     Seeds 0 to `folds` - 1 are the folds of one stratified partition, the next seeds those of
-    another, so that within each every image is validated once. Images with the same bytes stay
-    on one side.
+    another, so that within each every image is validated once. Images that are the same or nearly
+    so, a group of the manifest, stay on one side.
 
     Parameters
     ----------
     manifest : path
-        CSV file with the columns ``image``, ``label`` and ``sha256``.
+        CSV file with the columns ``image``, ``label``, ``sha256`` and ``group``.
     destination : path
         CSV file with the columns ``image``, ``label``, ``class`` (number of the label in
         alphabetical order) and ``validation`` (True or False), in the order of the manifest.
@@ -33,11 +36,11 @@ def split(manifest: str | Path, destination: str | Path, *, seed: int, folds: in
     Raises
     ------
     EntrError
-        When a class has fewer different images than there are folds.
+        When a class has fewer groups of images than there are folds.
     """
     table = pd.read_csv(manifest, dtype={"label": str}, keep_default_na=False)
     # sorted by content, so that neither names nor the order of files decide
-    unique = table.drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+    unique = table.sort_values("sha256").drop_duplicates("group", ignore_index=True)
     counts = unique["label"].value_counts()
     if counts.min() < folds:
         raise EntrError(
@@ -46,9 +49,14 @@ def split(manifest: str | Path, destination: str | Path, *, seed: int, folds: in
         )
     partition = StratifiedKFold(folds, shuffle=True, random_state=seed // folds)
     _, held_out = list(partition.split(unique, unique["label"]))[seed % folds]
-    validation = table["sha256"].isin(unique["sha256"].iloc[held_out])
+    validation = table["group"].isin(unique["group"].iloc[held_out])
     classes = pd.Categorical(table["label"]).codes
     result = table[["image", "label"]].assign(**{"class": classes, "validation": validation})
     with atomic_write(destination) as file:
         result.to_csv(file, index=False)
     log.info("seed %d: %d images to train on, %d to validate", seed, (~validation).sum(), validation.sum())
+    if abs(validation.mean() * folds - 1) > UNEVEN:
+        log.warning(
+            "%.0f %% of the images validate, not %.0f %%: some are copies of so many others that they fill a fold",
+            100 * validation.mean(), 100 / folds,
+        )  # fmt: skip

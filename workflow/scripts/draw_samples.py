@@ -1,0 +1,14 @@
+"""Draw an image of each class: Fig. 2."""
+
+from pathlib import Path
+
+from entr import guards, samples
+
+guards.report_to(snakemake.log[0])
+samples.draw(
+    snakemake.params.titles,
+    snakemake.input.manifests,
+    snakemake.input.images,
+    snakemake.output.table,
+    Path(snakemake.output.html).parent,
+)

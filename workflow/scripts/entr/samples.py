@@ -1,0 +1,94 @@
+"""Fig. 2: one image of each class, as the networks see it but for its size [paper, Fig. 2]."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+from PIL import Image
+
+from entr import figures
+from entr.guards import atomic_write
+
+TILE = 104
+"""Side of a tile in px, its label apart."""
+LABEL = 18
+"""Height of a label in px."""
+RESOLUTION = 2
+"""Pixels of the image for each of the tile, for screens and print that show more."""
+
+
+def draw(
+    titles: Mapping[str, str],
+    manifests: Sequence[str | Path],
+    folders: Sequence[str | Path],
+    table: str | Path,
+    folder: str | Path,
+) -> None:
+    """Draw sample images of each class, by dataset.
+
+    Parameters
+    ----------
+    titles : mapping
+        Titles of the datasets, by name, in the order of the files.
+    manifests, folders : sequence of path
+        The manifest and the folder of small images of each dataset.
+    table : path
+        CSV file of what is shown: ``dataset, label, image, source``.
+    folder : path
+        Gets ``fig2.html``, ``fig2.svg`` and ``fig2.png``.
+    """
+    shown = [chosen(pd.read_csv(path, dtype={"label": str}, keep_default_na=False)) for path in manifests]
+    with atomic_write(table) as file:
+        rows = [one.assign(dataset=name) for name, one in zip(titles, shown, strict=True)]
+        pd.concat(rows)[["dataset", "label", "image", "source"]].to_csv(file, index=False)
+    panels = [
+        _panel(title, rows, Path(images)) for title, rows, images in zip(titles.values(), shown, folders, strict=True)
+    ]
+    classes = ", ".join(f"{title} {len(rows)}" for title, rows in zip(titles.values(), shown, strict=True))
+    chart = alt.vconcat(*panels, spacing=24).properties(
+        title=alt.TitleParams("One image of each class", subtitle=[f"classes: {classes}"], anchor="start", offset=14),
+        description=f"One image of each class of {', '.join(titles.values())}.",
+        config=figures.STYLE,
+    )
+    figures.save(chart, folder, "fig2")
+
+
+def chosen(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of the manifest for each class: by checksum, so neither by name nor by look."""
+    return manifest.sort_values("sha256").drop_duplicates("label").sort_values("label", ignore_index=True)
+
+
+def _panel(title: str, rows: pd.DataFrame, images: Path) -> alt.LayerChart:
+    columns = min(len(rows), max(7, math.ceil(math.sqrt(1.6 * len(rows)))))
+    lines = math.ceil(len(rows) / columns)
+    place = pd.DataFrame({"column": rows.index % columns, "line": rows.index // columns})
+    tiles = place.assign(
+        label=rows["label"], source=rows["source"], url=[_tile(images / name) for name in rows["image"]]
+    )
+    x = alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.5, columns - 0.5], nice=False))
+    y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[lines - 0.5, -0.5], nice=False))
+    base = alt.Chart(tiles).encode(x=x, y=y, tooltip=["label:N", "source:N"])
+    pictures = base.mark_image(width=TILE - 6, height=TILE - 6, yOffset=-LABEL / 2).encode(url="url:N")
+    labels = base.mark_text(yOffset=TILE / 2 - LABEL / 2 + 8, fontSize=10, limit=TILE - 4).encode(text="label:N")
+    return alt.layer(pictures, labels).properties(
+        width=columns * TILE,
+        height=lines * (TILE + LABEL),
+        title=alt.TitleParams(title, anchor="start", fontSize=13),
+        view=alt.ViewBackground(strokeOpacity=0),
+    )
+
+
+def _tile(path: Path) -> str:
+    """Return an image as a square that is cut from its centre, as the address of its bytes."""
+    side = TILE * RESOLUTION
+    with Image.open(path) as image:
+        edge = min(image.size)
+        left, top = (image.width - edge) // 2, (image.height - edge) // 2
+        square = image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    square.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
