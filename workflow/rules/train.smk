@@ -1,15 +1,21 @@
 rule fetch_weights:
+    input:
+        weights_file_of,
     output:
         "results/weights/{model}.safetensors",
     log:
         "results/logs/fetch_weights/{model}.log",
+    cache: True
     retries: 2
     conda:
         "../../envs/entr.yaml"
     params:
+        # not by the wildcard alone, which the key of a cache does not hold
+        model="{model}",
+        sha256=sha256_of,
         code=code_digest("fetch_weights"),
     message:
-        "fetching the ImageNet weights of {wildcards.model}"
+        "fetching the first weights of {wildcards.model}"
     script:
         "../scripts/fetch_weights.py"
 
@@ -38,7 +44,7 @@ rule train:
         gpu=1,
     params:
         plan=plan_of,
-        weights=settings.weights,
+        weights=weights_name_of,
         code=code_digest("train"),
     message:
         "training {wildcards.dataset} {wildcards.model} {wildcards.regime} seed {wildcards.seed}"

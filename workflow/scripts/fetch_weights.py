@@ -1,6 +1,11 @@
-"""Fetch the ImageNet weights of a network."""
+"""Bring the first weights of a network to one place."""
 
 from entr import guards, networks
 
 guards.report_to(snakemake.log[0])
-networks.fetch_weights(snakemake.wildcards.model, snakemake.output[0])
+networks.fetch_weights(
+    snakemake.wildcards.model,
+    snakemake.output[0],
+    file=next(iter(snakemake.input), None),
+    sha256=snakemake.params.sha256 or None,
+)

@@ -5,6 +5,7 @@ to the phase's size, on the device; a batch is then an index into them, a cut, a
 batch transforms.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from entr.regimes import Augmentation, Fit
+
+Statistic = Sequence[float]
 
 RESIZED_AT_ONCE = 256
 """Images that are resized together; bounds the memory of the float copies that a GPU needs."""
@@ -157,19 +160,28 @@ class PixelLoader(DataLoader):
         yield from (self.dataset[chunk] for chunk in chunked(samples, self.bs, self.drop_last))
 
 
-def loader(cuts: Cuts, batch_size: int, augmentation: Augmentation, *, shuffle: bool = False) -> PixelLoader:
+def loader(
+    cuts: Cuts,
+    batch_size: int,
+    augmentation: Augmentation,
+    *,
+    statistics: tuple[Statistic, Statistic] = imagenet_stats,
+    shuffle: bool = False,
+) -> PixelLoader:
     """Return batches of normalised images, augmented where their cuts are.
 
     Parameters
     ----------
     cuts : Cuts
-        The images; float32 of shape (b, 3, size, size), with ImageNet's mean and standard
-        deviation, come out.
+        The images; float32 of shape (b, 3, size, size) come out.
     batch_size : int
         Images a batch. While shuffling, a last incomplete batch is left out: a batch of one
         would break BatchNorm.
     augmentation : Augmentation
         The random changes.
+    statistics : pair of tuple of float, optional
+        Mean and standard deviation by colour that the network expects to be taken out; those of
+        ImageNet by default.
     shuffle : bool
         Draw a new order each epoch.
     """
@@ -177,7 +189,7 @@ def loader(cuts: Cuts, batch_size: int, augmentation: Augmentation, *, shuffle: 
     transforms = [
         IntToFloatTensor(),
         *_random(augmentation),
-        Normalize.from_stats(*imagenet_stats, cuda=device.type == "cuda"),
+        Normalize.from_stats(*statistics, cuda=device.type == "cuda"),
     ]
     return PixelLoader(
         cuts,

@@ -36,7 +36,8 @@ from entr import devices, networks
 from entr.guards import EntrError, atomic_write
 from entr.measures import Evaluation, Metrics, Quality, Seconds, quality
 from entr.pixels import Cuts, Pixels, Resized, loader, resized
-from entr.regimes import Plan, Section, Step
+from entr.regimes import Plan, Step
+from entr.section import Section
 
 log = logging.getLogger("entr")
 
@@ -212,7 +213,7 @@ def train_cell(
     pixels, manifest, split : path
         The packed images, the manifest of their rows, and which of them validate.
     weights : path or None
-        ImageNet weights of the whole network, or none for random ones.
+        Weights of the whole network, or none for random ones.
     folder : path
         Gets ``metrics.json`` (`measures.Metrics`), ``history.csv`` (a row an epoch),
         ``lr_find.csv`` (a row a step of the finder), ``predictions.csv`` (a row a stage, size
@@ -267,6 +268,7 @@ class Trainer:
                 log.warning(
                     "%s: no pretrained weights: the body starts from random numbers, all layers train", self.cell
                 )
+            self.statistics = networks.normalization(self.cell.model)
             self._draw_from("network")
             settings = self.plan.training
             network = networks.build(self.cell.model, len(pixels.labels), settings.dropout, weights)
@@ -343,7 +345,7 @@ class Trainer:
         views = []
         for augmented in [False] + [True] * (settings.tta_views if with_tta else 0):
             cuts = Cuts(images, self.validation_rows, augmented=augmented)
-            batches = loader(cuts, settings.batch_size, settings.augmentation)
+            batches = loader(cuts, settings.batch_size, settings.augmentation, statistics=self.statistics)
             views.append(self.learner.get_preds(dl=batches)[0])
         return torch.stack(views).mean(0).numpy()
 
@@ -377,8 +379,8 @@ class Trainer:
         train = Cuts(images, self.training_rows, augmented=True)
         valid = Cuts(images, self.validation_rows, augmented=False)
         return DataLoaders(
-            loader(train, settings.batch_size, settings.augmentation, shuffle=True),
-            loader(valid, settings.batch_size, settings.augmentation),
+            loader(train, settings.batch_size, settings.augmentation, statistics=self.statistics, shuffle=True),
+            loader(valid, settings.batch_size, settings.augmentation, statistics=self.statistics),
             device=self.clock.device,
         )
 
