@@ -68,14 +68,15 @@ def edit(grid):
 
 def test_one_run_leaves_cells_tables_and_figures(grid):
     assert grid.first_jobs == {
-        "fetch": 1, "downscale": 1, "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 1,
+        "generate": 1, "downscale": 1, "describe": 1, "draw_samples": 1,
+        "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 1,
         **TABLES_AND_FIGURES,
     }  # fmt: skip
     for regime in ("no-increase", "gradual"):
         files = {path.name for path in (grid.directory / CELLS / regime / "seed0").iterdir()}
         assert files == {"metrics.json", "history.csv", "lr_find.csv", "predictions.csv", "model.safetensors"}
     figures = {path.name for path in (grid.directory / "results" / "figures").iterdir()}
-    assert figures == {f"{name}.{ending}" for name in ("fig4", "fig5") for ending in ("html", "svg", "png")}
+    assert figures == {f"{name}.{ending}" for name in ("fig2", "fig4", "fig5") for ending in ("html", "svg", "png")}
     cells = pd.read_csv(grid.directory / "results" / "tables" / "cells.csv", keep_default_na=False)
     assert set(cells["regime"]) == {"no-increase", "gradual"}
     assert set(cells[cells["measure"] == "time"]["basis"]) == {"training", "forward", "latency"}
@@ -113,7 +114,9 @@ def test_touching_every_file_reruns_nothing(grid):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("figures", {"draw": 2, "all": 1}),
+        ("figures", {"draw": 2, "draw_samples": 1, "all": 1}),
+        ("links", {}),
+        ("archives", {}),
         ("tables", TABLES_AND_FIGURES),
         ("inference", {"benchmark_inference": 1, **TABLES_AND_FIGURES}),
         ("pixels", {"train": 2, **TABLES_AND_FIGURES}),
@@ -144,7 +147,15 @@ def test_a_new_seed_trains_new_cells_only(grid):
 
 def test_one_cell_makes_just_that_cell_and_what_it_needs(tmp_path):
     target = f"{CELLS}/gradual/seed7/metrics.json"
-    assert Grid(tmp_path).plan(target) == {"fetch": 1, "downscale": 1, "pack_pixels": 1, "split": 1, "train": 1}
+    assert Grid(tmp_path).plan(target) == {
+        "generate": 1,
+        "downscale": 1,
+        "describe": 1,
+        "draw_samples": 1,
+        "pack_pixels": 1,
+        "split": 1,
+        "train": 1,
+    }
 
 
 def test_a_deleted_cell_is_trained_again_with_the_same_numbers_and_nothing_else_is(grid):

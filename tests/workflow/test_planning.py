@@ -1,8 +1,10 @@
 """What snakemake plans, without running it."""
 
 import re
+from collections import Counter
 
 import pytest
+import yaml
 from conftest import ROOT
 
 
@@ -19,7 +21,8 @@ def test_the_paper_s_grid_plans_every_cell_its_weights_and_its_splits(snakemake)
     assert planned["train"] == 3 * 3 * 3 * 10
     assert planned["fetch_weights"] == 3
     assert planned["split"] == 3 * 10
-    assert planned["fetch"] == 3
+    assert planned["fetch_archive"] == 1
+    assert planned["link_folder"] == 2
 
 
 def test_a_folder_of_yours_needs_six_lines(snakemake, tmp_path):
@@ -28,10 +31,24 @@ def test_a_folder_of_yours_needs_six_lines(snakemake, tmp_path):
     assert jobs(snakemake("--dry-run", "--configfile", mine))["train"] == 3
 
 
+def test_every_dataset_of_the_catalogue_can_be_planned(snakemake):
+    catalogue = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text())["datasets"]
+    targets = [f"results/data/{name}/splits/seed0.csv" for name in catalogue]
+    planned = jobs(snakemake("--dry-run", *targets))
+    kinds = Counter(one["source"] for one in catalogue.values())
+    rules = {
+        "archive": "fetch_archive",
+        "torchvision": "fetch_torchvision",
+        "folder": "link_folder",
+        "generated": "generate",
+    }
+    assert {rules[kind]: count for kind, count in kinds.items()}.items() <= planned.items()
+
+
 def test_a_mistake_in_the_configuration_is_one_line(snakemake):
-    done = snakemake("--dry-run", "--config", "weights=imagenett", check=False)
+    done = snakemake("--dry-run", "--config", "control=gradul", check=False)
     assert done.returncode == 1
-    assert "--config: weights: the value should be 'imagenet' or 'none', but it is 'imagenett'" in done.output
+    assert "--config: control: 'gradul' is not in grid.regimes; add it there or choose another" in done.output
     assert "Traceback" not in done.output
 
 
