@@ -62,10 +62,10 @@ def fetch(tmp_path, monkeypatch):
 
     def run(model="resnet18", problem=None, **options):
         if problem is None:
-            networks.fetch_weights(model, destination, **options)
+            networks.fetch_weights(model, destination, {"retries": 0}, **options)
             return load_file(destination)
         with pytest.raises(EntrError, match=problem) as error:
-            networks.fetch_weights(model, destination, **options)
+            networks.fetch_weights(model, destination, {"retries": 0}, **options)
         assert "\n" not in str(error.value)
         assert not destination.exists()
         assert not Path("harm").exists()

@@ -6,7 +6,6 @@ rule fetch_weights:
     log:
         "results/logs/fetch_weights/{model}.log",
     cache: True
-    retries: 2
     conda:
         "../../envs/entr.yaml"
     params:

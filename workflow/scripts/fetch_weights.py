@@ -6,6 +6,7 @@ guards.report_to(snakemake.log[0])
 networks.fetch_weights(
     snakemake.wildcards.model,
     snakemake.output[0],
+    snakemake.config["download"],
     file=next(iter(snakemake.input), None),
     sha256=snakemake.params.sha256 or None,
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
 import torch
 import torchvision
 from fastai.callback.hook import num_features_model
@@ -20,7 +21,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
+from entr import downloads
 from entr.guards import EntrError, atomic_write, sha256
+from entr.limits import Limits
 
 log = logging.getLogger("entr")
 
@@ -41,7 +44,12 @@ State = dict[str, Tensor]
 
 
 def fetch_weights(
-    model: str, destination: str | Path, *, file: str | Path | None = None, sha256: str | None = None
+    model: str,
+    destination: str | Path,
+    limits: Mapping[str, Any],
+    *,
+    file: str | Path | None = None,
+    sha256: str | None = None,
 ) -> None:
     """Bring a network's first weights to one place, checked, as safetensors.
 
@@ -54,6 +62,8 @@ def fetch_weights(
     destination : path
         The safetensors file to make. Its metadata say where the weights are from (``source``) and
         the SHA-256 of the file that they were in (``sha256``).
+    limits : mapping
+        The section ``download`` of the configuration.
     file : path, optional
         A safetensors or PyTorch file of the user's. Without it the network's ImageNet weights are
         downloaded: torchvision's `IMAGENET1K_V1`, or those that timm names.
@@ -68,7 +78,9 @@ def fetch_weights(
         the file holds anything but tensors, or the tensors are those of another network.
     """
     with tempfile.TemporaryDirectory() as folder:
-        source = _on_this_machine(model, file) if file else _download(model, Path(folder))
+        source = (
+            _on_this_machine(model, file) if file else _download(model, Path(folder), Limits.model_validate(limits))
+        )
         digits = _checked_digits(model, source.path, sha256, source.name)
         state = _read(source.path, model)
     _fit(_whole(model), state, model, source.name)
@@ -92,23 +104,24 @@ def _on_this_machine(model: str, file: str | Path) -> _Source:
     return _Source(path, path.name)
 
 
-def _download(model: str, folder: Path) -> _Source:
+def _download(model: str, folder: Path, limits: Limits) -> _Source:
     address = _address(model)
+    name = address if isinstance(address, str) else "/".join(address)
     try:
-        if isinstance(address, str):
-            # the file is kept for its checksum; what it holds is read later
-            torch.hub.download_url_to_file(address, str(folder / Path(address).name), progress=False)
-            return _Source(folder / Path(address).name, address)
-        import huggingface_hub  # noqa: PLC0415  only networks of timm need it
+        if name == address:
+            path = folder / Path(address).name
+            with requests.Session() as session:
+                downloads.receive(session, address, path, limits, max_bytes=limits.max_bytes, bar=True)
+        else:
+            import huggingface_hub  # noqa: PLC0415  only networks of timm need it
 
-        path = huggingface_hub.hf_hub_download(*address, cache_dir=folder)
-        return _Source(Path(path), "/".join(address))
+            path = Path(huggingface_hub.hf_hub_download(*address, cache_dir=folder))
     except Exception as error:
         raise EntrError(
-            f"the weights of {model} could not be fetched from "
-            f"{address if isinstance(address, str) else '/'.join(address)}: {_one_line(error)}. "
+            f"the weights of {model} could not be fetched from {name}: {_one_line(error)}. "
             "Run this step on a machine with internet, give a file of yours, or set weights: none"
         ) from error
+    return _Source(path, name)
 
 
 def _address(model: str) -> str | tuple[str, str]:
