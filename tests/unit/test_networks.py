@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -13,7 +14,7 @@ from fastai.callback.training import set_bn_eval
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
-from entr import networks
+from entr import networks, weights
 from entr.guards import EntrError
 
 LITE_SHA256 = "2d3c8842439142fd39d077f8ac8b5fe76fc6579afee06a208b3dc0c31a6ba90d"
@@ -62,10 +63,10 @@ def fetch(tmp_path, monkeypatch):
 
     def run(model="resnet18", problem=None, **options):
         if problem is None:
-            networks.fetch_weights(model, destination, {"retries": 0}, **options)
+            weights.fetch(model, destination, {"retries": 0}, **options)
             return load_file(destination)
         with pytest.raises(EntrError, match=problem) as error:
-            networks.fetch_weights(model, destination, {"retries": 0}, **options)
+            weights.fetch(model, destination, {"retries": 0}, **options)
         assert "\n" not in str(error.value)
         assert not destination.exists()
         assert not Path("harm").exists()
@@ -143,6 +144,42 @@ def test_a_classifier_of_other_classes_does_not_matter(fetch, tmp_path, original
 def test_a_file_that_is_not_the_network_s_is_refused(fetch, tmp_path, name, content, problem):
     (tmp_path / name).write_bytes(content())
     fetch(problem=problem, file=tmp_path / name)
+
+
+def test_torchvision_s_own_file_of_densenet_is_read_by_its_old_names(fetch, tmp_path):
+    """As in its files, whose modules' names hold a dot, and which do not count batches."""
+    state = torchvision.models.densenet121().state_dict()
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", name): one for name, one in kept.items()}
+    assert not old.keys() & {"features.denseblock1.denselayer1.norm1.weight"}
+    torch.save(old, tmp_path / "densenet.pth")
+    stored = fetch("densenet121", file=tmp_path / "densenet.pth")
+    assert stored.keys() == kept.keys()
+    body = networks.build("densenet121", 5, weights=tmp_path / "weights" / "stored.safetensors")[0]
+    assert torch.equal(
+        body[0].denseblock1.denselayer1.conv2.weight, kept["features.denseblock1.denselayer1.conv2.weight"]
+    )
+
+
+def test_a_network_that_asks_for_a_version_of_its_file_gets_its_weights_without(fetch, tmp_path):
+    original = torchvision.models.mnasnet0_5()
+    torch.save(original.state_dict(), tmp_path / "mnasnet.pth")
+    fetch("mnasnet0_5", file=tmp_path / "mnasnet.pth")
+    network = networks.build("mnasnet0_5", 5, weights=tmp_path / "weights" / "stored.safetensors").eval()
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(network[0](images), original.eval().layers(images))
+
+
+def test_a_layer_that_timm_counts_to_the_head_but_keeps_in_the_body_must_be_there(fetch, tmp_path):
+    state = timm.create_model("convnext_atto").state_dict()
+    save_file({name: one for name, one in state.items() if "head.norm" not in name}, tmp_path / "w.safetensors")
+    fetch("convnext_atto", problem=r"tensors 2 missing \(as head\.norm\.", file=tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"<html>", saved({"weight": Payload()})], ids=["web page", "code"])
+def test_nobody_is_told_to_run_what_a_file_holds(fetch, tmp_path, content):
+    (tmp_path / "w.pth").write_bytes(content)
+    assert "weights_only" not in fetch(problem="holds code, which is not run", file=tmp_path / "w.pth")
 
 
 def test_a_file_that_is_not_there_is_named(fetch):
@@ -224,9 +261,8 @@ def test_a_stored_file_that_is_not_safetensors_is_refused(tmp_path):
 
 
 EVERY_KIND = [
-    "resnet18", "densenet121", "vgg11", "squeezenet1_0", "alexnet",  # as fastai or torchvision cuts them
-    "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0", "mnasnet0_5", "regnet_y_400mf", "convnext_tiny",
-    "swin_t", "googlenet", "inception_v3",
+    "resnet18", "densenet121", "squeezenet1_0",  # as fastai cuts them
+    "vgg11", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0", "mnasnet0_5", "swin_t", "googlenet",
     "tf_efficientnet_lite0", "mobilenetv3_small_050", "resnet18.a1_in1k", "convnext_atto",  # timm's
 ]  # fmt: skip
 
@@ -249,13 +285,14 @@ def test_a_network_of_any_kind_takes_images_of_any_size_and_has_three_groups_of_
     assert len(stored) > 0
 
 
-@pytest.mark.parametrize("model", ["vit_b_16", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
-def test_a_network_without_maps_or_for_one_size_is_refused(model):
+@pytest.mark.parametrize("model", ["vit_b_16", "maxvit_t", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_a_network_without_maps_or_for_one_size_is_refused_in_one_line(model, capfd):
     with pytest.raises(
         EntrError, match=f"grid.models: {model} cannot be used: .*choose a convolutional network"
     ) as error:
         networks.build(model, 5)
     assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_unknown_network_is_named_with_what_was_meant():
@@ -263,6 +300,11 @@ def test_an_unknown_network_is_named_with_what_was_meant():
         EntrError, match=r"'mobilenet_v3_smal' is a network neither of .*; did you mean 'mobilenet_v3_small'"
     ):
         networks.build("mobilenet_v3_smal", 5)
+
+
+def test_an_unknown_tag_of_timm_is_named_with_what_was_meant():
+    with pytest.raises(EntrError, match=r"did you mean 'mobilenetv3_small_050\.lamb_in1k'"):
+        networks.normalization("mobilenetv3_small_050.lam_in1k")
 
 
 def test_a_frozen_body_that_was_cut_anew_keeps_its_statistics():

@@ -1,9 +1,9 @@
 """Bring the first weights of a network to one place."""
 
-from entr import guards, networks
+from entr import guards, weights
 
 guards.report_to(snakemake.log[0])
-networks.fetch_weights(
+weights.fetch(
     snakemake.wildcards.model,
     snakemake.output[0],
     snakemake.config["download"],
