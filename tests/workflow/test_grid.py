@@ -114,7 +114,8 @@ def test_touching_every_file_reruns_nothing(grid):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("figures", {"draw": 2, "draw_samples": 1, "all": 1}),
+        ("figures", {"draw": 2, "all": 1}),
+        ("charts", {"draw": 2, "draw_samples": 1, "all": 1}),
         ("links", {}),
         ("archives", {}),
         ("tables", TABLES_AND_FIGURES),
@@ -150,8 +151,6 @@ def test_one_cell_makes_just_that_cell_and_what_it_needs(tmp_path):
     assert Grid(tmp_path).plan(target) == {
         "generate": 1,
         "downscale": 1,
-        "describe": 1,
-        "draw_samples": 1,
         "pack_pixels": 1,
         "split": 1,
         "train": 1,

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from entr.guards import atomic_write
+from entr import charts
 from entr.tables import CELL
 
 COLOURS = {
@@ -37,7 +37,6 @@ BASES = {
     "latency": "seconds to predict one image",
 }
 WEIGHTS = {"imagenet": "ImageNet weights", "none": "random first weights, all layers trained"}
-PIXELS_PER_INCH = 160
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,7 @@ def draw(name: str, results: Results, folder: str | Path) -> None:
     folder : path
         Gets ``<name>.html``, ``<name>.svg`` and ``<name>.png``.
     """
-    save(FIGURES[name](results), folder, name)
-
-
-def save(chart: alt.TopLevelMixin, folder: str | Path, name: str) -> None:
-    """Write a chart as HTML that needs no network, as SVG and as PNG."""
-    for ending, options in {"html": {"inline": True}, "svg": {}, "png": {"ppi": PIXELS_PER_INCH}}.items():
-        with atomic_write(Path(folder, f"{name}.{ending}"), "wb" if ending == "png" else "w") as file:
-            chart.save(file, format=ending, **options)
+    charts.save(FIGURES[name](results), folder, name)
 
 
 def efficiency(results: Results) -> alt.TopLevelMixin:
@@ -158,7 +150,7 @@ def _by_regime(results: Results, measure: str, axis: str, title: str, number: st
     ).properties(
         title=alt.TitleParams(title, subtitle=_subtitle(results, measure, means), anchor="start", offset=14),
         description=f"{title}. {axis} of {', '.join(results.regimes)} for {', '.join(results.models)}.",
-        config=STYLE,
+        config=charts.STYLE,
     )
 
 
@@ -193,14 +185,3 @@ def _chance(results: Results) -> str:
     return ", ".join(
         f"{title} {100 / classes[name]:.1f} %" for name, title in results.datasets.items() if name in classes
     )
-
-
-STYLE = alt.Config(
-    font="Helvetica, Arial, sans-serif",
-    background="white",
-    title=alt.TitleConfig(fontSize=15, subtitleFontSize=12, subtitleColor="#444444", subtitlePadding=6),
-    header=alt.HeaderConfig(labelFontSize=12, labelFontWeight="bold"),
-    axis=alt.AxisConfig(labelFontSize=11, titleFontSize=12, gridColor="#e6e6e6", domainColor="#888888"),
-    legend=alt.LegendConfig(labelFontSize=12, titleFontSize=12, symbolSize=110, symbolOpacity=1, orient="bottom"),
-    view=alt.ViewConfig(stroke="#cccccc"),
-)

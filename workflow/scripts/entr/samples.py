@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 from PIL import Image
 
-from entr import figures
+from entr import charts
 from entr.guards import atomic_write
 
 TILE = 104
@@ -52,9 +52,9 @@ def draw(
     chart = alt.vconcat(*panels, spacing=24).properties(
         title=alt.TitleParams("One image of each class", subtitle=[f"classes: {classes}"], anchor="start", offset=14),
         description=f"One image of each class of {', '.join(titles.values())}.",
-        config=figures.STYLE,
+        config=charts.STYLE,
     )
-    figures.save(chart, folder, "fig2")
+    charts.save(chart, folder, "fig2")
 
 
 def chosen(manifest: pd.DataFrame) -> pd.DataFrame:
