@@ -36,6 +36,7 @@ def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=F
         split=dataset / "split.csv",
         weights=weights,
         folder=folder,
+        checkpoint=folder.with_suffix(".npz"),
     )
     return Metrics.model_validate_json((folder / "metrics.json").read_text())
 
@@ -240,3 +241,48 @@ def test_the_cosine_restarts_at_every_cycle_whatever_their_number():
         equal = cosine_restarts((1.0,), (1,) * count)
         starts = [float(equal((cycle + 1e-9) / count)[0]) for cycle in range(count)]
         assert starts == pytest.approx([1] * count)
+
+
+def test_a_batch_in_parts_makes_as_many_steps_over_as_many_images(dataset, tmp_path, monkeypatch, trained):
+    steps = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, *rest: (steps.append(1), step(self, *rest))[1])
+    counts = []
+    for parts in (1, 3):
+        steps.clear()
+        metrics = run(dataset, tmp_path / str(parts), SETTINGS.model_copy(update={"accumulation": parts}))
+        counts.append(len(steps))
+        assert metrics.image_passes == trained[1].image_passes
+    # the finder counts its steps in parts
+    finder = SETTINGS.rate_finder.steps * len(SETTINGS.schedule)
+    assert counts[0] - finder == counts[1] - finder // 3
+
+
+def test_a_device_that_is_too_small_is_one_clear_error(dataset, tmp_path, monkeypatch):
+    """Raised by hand: there is no GPU here whose memory could run out."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(torch.nn.AdaptiveAvgPool2d, "forward", full)
+    with pytest.raises(
+        EntrError, match=r"too small in phase sgdr for 16 images of 24 px at once, .*training\.accumulation: 2"
+    ):
+        run(dataset, tmp_path / "cell")
+    assert not (tmp_path / "cell").exists()
+
+
+def test_the_parts_of_the_wall_time_add_up_to_it(trained):
+    seconds = trained[1].seconds.model_dump()
+    wall = seconds.pop("wall")
+    assert sum(seconds.values()) == pytest.approx(wall, rel=1e-6)
+    assert seconds["starting"] > 0
+
+
+def test_bf16_on_a_processor_is_refused(dataset, tmp_path):
+    with pytest.raises(EntrError, match=r"training\.precision is bf16, for which .* is not made"):
+        run(dataset, tmp_path / "cell", SETTINGS.model_copy(update={"precision": "bf16"}))
+
+
+def test_the_precision_is_written(trained):
+    assert trained[1].precision == "float32"

@@ -44,6 +44,8 @@ rule train:
     params:
         plan=plan_of,
         weights=weights_name_of,
+        # no output: snakemake would delete it when the job is killed
+        checkpoint="results/checkpoints/{dataset}/{model}/{regime}/seed{seed}.npz",
         code=code_digest("train"),
     message:
         "training {wildcards.dataset} {wildcards.model} {wildcards.regime} seed {wildcards.seed}"

@@ -13,4 +13,6 @@ training.train_cell(
     split=snakemake.input.split,
     weights=snakemake.input.get("weights") or None,
     folder=Path(snakemake.output.metrics).parent,
+    checkpoint=snakemake.params.checkpoint,
+    code=snakemake.params.code,
 )

@@ -1,7 +1,9 @@
 """The device that a job runs on: choosing it, waiting for it, and naming it."""
 
 import logging
+import os
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +38,48 @@ def choose(wanted: str) -> torch.device:
     return device
 
 
+def precision(wanted: str, device: torch.device) -> str:
+    """Return the precision of the forward pass on a device, and say so.
+
+    Parameters
+    ----------
+    wanted : {"auto", "float32", "bf16"}
+        ``auto`` takes bf16 on a GPU that computes with it.
+    device : torch.device
+        Where the pass runs.
+
+    Returns
+    -------
+    str
+        ``"float32"`` or ``"bf16"``.
+
+    Raises
+    ------
+    EntrError
+        When bf16 is asked for and the device is not made for it.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "bf16" and not able:
+        raise EntrError(f"training.precision is bf16, for which {name(device)} is not made; set it to auto or float32")
+    found = "bf16" if able and wanted != "float32" else "float32"
+    log.info("precision: %s", found)
+    return found
+
+
+def set_kernels(*, tf32: bool, deterministic: bool) -> None:
+    """Choose how a GPU computes; without effect on a processor, which is deterministic by itself.
+
+    Where there is no kernel that gives the same digits in each run, as for the gradient of adaptive
+    maximum pooling, torch warns in the log.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        # read when the first product is computed
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+
+
 def name(device: torch.device) -> str:
     """Return the name of a GPU, or of the processor."""
     if device.type == "cuda":
@@ -58,6 +102,14 @@ def describe(device: torch.device) -> Environment:
         device=name(device),
         device_type=device.type,
         threads=torch.get_num_threads(),
+        driver=_driver() if device.type == "cuda" else "",
         python=platform.python_version(),
         **{package: version(package) for package in ("torch", "torchvision", "fastai")},
     )
+
+
+def _driver() -> str:
+    """Return the versions of CUDA and of the GPU's driver."""
+    file = Path("/proc/driver/nvidia/version")
+    found = re.search(r"Kernel Module[^\n]*?(\d+(?:\.\d+)+)", file.read_text()) if file.exists() else None
+    return f"CUDA {torch.version.cuda}, driver {found[1] if found else 'unknown'}"

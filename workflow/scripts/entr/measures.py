@@ -85,10 +85,15 @@ class Seconds(Section):
     """Measuring the stages, test-time augmentation included."""
     loading: NonNegativeFloat
     """Building the network and opening the pixels."""
+    checkpoint: NonNegativeFloat
+    """Keeping what is finished after each phase."""
+    starting: NonNegativeFloat
+    """From the start of the process to the first line of the cell's work: imports."""
     other: NonNegativeFloat
     """The rest."""
     wall: NonNegativeFloat
-    """From the first line of the job's work to writing its results; imports come before."""
+    """From the start of the process to writing its results; of a cell that was killed, only what it
+    had finished is counted."""
 
 
 class Environment(Section):
@@ -99,6 +104,8 @@ class Environment(Section):
     device_type: Literal["cpu", "cuda"]
     threads: PositiveInt
     """Threads that torch uses on the processor."""
+    driver: str
+    """Versions of CUDA and of the GPU's driver; empty on a processor."""
     python: str
     torch: str
     torchvision: str
@@ -116,6 +123,8 @@ class Metrics(Section):
     """First weights of the body: `imagenet`, the name of a file, or `none`, random numbers."""
     plan: Plan
     """How it was trained, with every setting."""
+    precision: Literal["float32", "bf16"]
+    """Numbers of the forward pass."""
     epochs: PositiveInt
     """Epochs of all phases together."""
     classes: PositiveInt
@@ -127,6 +136,8 @@ class Metrics(Section):
     image_passes: dict[str, dict[int, NonNegativeInt]]
     """Images that went through training steps until each stage, by size in px."""
     seconds: Seconds
+    resumed: NonNegativeInt
+    """How often the cell was killed and went on from its last finished phase."""
     peak_memory_mb: NonNegativeFloat | None
     """Most memory allocated on a GPU, in 10^6 bytes; none on a processor."""
     environment: Environment

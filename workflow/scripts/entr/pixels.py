@@ -154,10 +154,18 @@ class Cuts:
 
 
 class PixelLoader(DataLoader):
-    """fastai's data loader, taking each batch from the device in one piece."""
+    """fastai's data loader, taking each batch from the device in one piece, or in several."""
+
+    parts = 1
+    """Pieces into which each batch of `bs` images is divided."""
 
     def create_batches(self, samples):  # noqa: D102, ANN001, ANN201  an override of fastai's
-        yield from (self.dataset[chunk] for chunk in chunked(samples, self.bs, self.drop_last))
+        for chunk in chunked(samples, self.bs, self.drop_last):
+            yield from (self.dataset[part] for part in chunked(chunk, -(-self.bs // self.parts)))
+
+    def __len__(self) -> int:
+        """Return the number of pieces that come out."""
+        return super().__len__() * self.parts
 
 
 def loader(
@@ -167,6 +175,7 @@ def loader(
     *,
     statistics: tuple[Statistic, Statistic] = imagenet_stats,
     shuffle: bool = False,
+    parts: int = 1,
 ) -> PixelLoader:
     """Return batches of normalised images, augmented where their cuts are.
 
@@ -184,6 +193,8 @@ def loader(
         ImageNet by default.
     shuffle : bool
         Draw a new order each epoch.
+    parts : int
+        Pieces in which a batch comes out; only for whole batches, as while shuffling.
     """
     device = cuts.resized.images.device
     transforms = [
@@ -191,7 +202,7 @@ def loader(
         *_random(augmentation),
         Normalize.from_stats(*statistics, cuda=device.type == "cuda"),
     ]
-    return PixelLoader(
+    batches = PixelLoader(
         cuts,
         bs=min(batch_size, len(cuts)),
         shuffle=shuffle,
@@ -200,6 +211,8 @@ def loader(
         # fastai applies random transforms in split 0 alone
         after_batch=Pipeline(transforms, split_idx=0 if cuts.augmented else 1),
     )
+    batches.parts = min(parts, batches.bs)
+    return batches
 
 
 def _random(augmentation: Augmentation) -> list:

@@ -105,6 +105,16 @@ class Training(Section):
     """The learning-rate finder."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Where to train: `auto` takes a GPU where there is one and says so."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Numbers of the forward pass: `bf16` mixes 16-bit and 32-bit numbers on a GPU; `auto` does so
+    where the GPU is made for it, and takes `float32` elsewhere, as on a processor."""
+    tf32: bool = True
+    """Whether products of 32-bit numbers may be rounded to 10 bits on a GPU that is made for it."""
+    deterministic: bool = False
+    """Whether a GPU has to use kernels that give the same digits in each run, where there are such."""
+    accumulation: PositiveInt = 1
+    """Parts into which a batch is divided where it is too large for the device: gradients are summed
+    over them, BatchNorm sees each part by itself."""
 
 
 class Step(Section):

@@ -5,6 +5,7 @@ callbacks; there is no second training loop. `T`, the time that the experiment i
 time spent in training steps and in the resizing that they need; everything else is timed apart.
 """
 
+import hashlib
 import logging
 import math
 import random
@@ -20,10 +21,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
+from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.schedule import ParamScheduler, SchedCos
-from fastai.callback.training import BnFreeze
+from fastai.callback.training import BnFreeze, GradientAccumulation
 from fastai.data.core import DataLoaders
 from fastai.learner import CastToTensor, Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
@@ -33,7 +36,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 from entr import devices, networks
-from entr.guards import EntrError, atomic_write
+from entr.checkpoints import Checkpoint
+from entr.guards import EntrError, atomic_write, sha256
 from entr.measures import Evaluation, Metrics, Quality, Seconds, quality
 from entr.pixels import Cuts, Pixels, Resized, loader, resized
 from entr.regimes import Plan, Step
@@ -66,8 +70,14 @@ class Clock:
     started: float = field(default_factory=time.perf_counter)
     seconds: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def since_the_process_began(cls, device: torch.device) -> "Clock":
+        """Return a clock that has run while Python and its packages were loaded."""
+        age = time.time() - psutil.Process().create_time()
+        return cls(device, time.perf_counter() - age, Counter(starting=age))
+
     def now(self) -> float:
-        """Return seconds since the clock was made."""
+        """Return seconds since the clock began."""
         devices.synchronize(self.device)
         return time.perf_counter() - self.started
 
@@ -77,6 +87,11 @@ class Clock:
         begin = self.now()
         yield
         self.seconds[what] += self.now() - begin
+
+    def go_on(self, seconds: dict[str, float], wall: float) -> None:
+        """Add the time that a job spent which was killed; what it had not finished is lost and not counted."""
+        self.seconds.update(seconds)
+        self.started -= wall
 
     @property
     def training(self) -> float:
@@ -160,16 +175,14 @@ class History(Callback):
     def after_batch(self) -> None:  # noqa: D102
         if self.iter == 0 and self.training:
             self.rate = self.opt.hypers[-1]["lr"]
-        if (
-            self.training
-            and time.perf_counter() - self.progress.clock.started > self.progress.said + SECONDS_BETWEEN_LINES
-        ):
+        if self.training and self.progress.is_due():
             self.progress.say(self.step, f"{100 * (self.iter + 1) / self.n_iter:.0f} % of the epoch")
 
     def after_epoch(self) -> None:  # noqa: D102
         train_loss, valid_loss, share = self.recorder.final_record
         clock = self.learn.epoch_clock  # fastai names a callback so
-        images = len(self.dls.train) * self.dls.train.bs
+        train = self.dls.train
+        images = len(train) // train.parts * train.bs
         self.rows.append(
             {
                 "epoch": self.progress.epoch,
@@ -203,8 +216,14 @@ def train_cell(
     split: str | Path,
     weights: str | Path | None,
     folder: str | Path,
+    checkpoint: str | Path,
+    code: str = "",
 ) -> None:
-    """Train and measure one cell.
+    """Train and measure one cell, or go on with it where a killed job ended.
+
+    All random numbers of a phase come from the seed and the phase's name, and the optimizer is fresh
+    in each; so the weights after a phase are all that the next one needs, and a cell that was killed
+    gives the same numbers as one that was not, on the same machine.
 
     Parameters
     ----------
@@ -218,6 +237,10 @@ def train_cell(
         Gets ``metrics.json`` (`measures.Metrics`), ``history.csv`` (a row an epoch),
         ``lr_find.csv`` (a row a step of the finder), ``predictions.csv`` (a row a stage, size
         and validation image) and ``model.safetensors``; the metrics last.
+    checkpoint : path
+        Keeps what is finished after each phase; removed when the cell is.
+    code : str
+        A digest of the code; a checkpoint of other code is not gone on from.
 
     Raises
     ------
@@ -225,15 +248,38 @@ def train_cell(
         When there is no such device, the weights do not fit, or the loss is not finite.
     """
     device = devices.choose(plan.training.device)
-    trainer = Trainer(cell, plan, Clock(device))
+    trainer = Trainer(cell, plan, Clock.since_the_process_began(device))
     trainer.open(Pixels.open(pixels, manifest, split), weights)
-    for step in plan.steps:
+    kept = Checkpoint(
+        Path(checkpoint),
+        {
+            "configuration": _digest(cell.model_dump_json(), plan.model_dump_json()),
+            "code": code,
+            "data": _digest(sha256(manifest), sha256(split), *map(str, _size_and_time(pixels))),
+            "weights": sha256(weights) if weights else "none",
+            "machine": devices.describe(device).model_dump_json(),
+        },
+    )
+    trainer.resume(kept)
+    for step in plan.steps[trainer.finished :]:
         trainer.train(step)
         if step.phase == plan.training.sub_total_after:
             trainer.measure("sub-total", step.size)
+        trainer.keep(kept)
     trainer.measure("total", plan.steps[-1].size)
     trainer.measure("total-tta", plan.tta_size)
     trainer.write(Path(folder))
+    kept.remove()
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _size_and_time(path: str | Path) -> tuple[int, int]:
+    """Tell a file of gigabytes from another without reading it."""
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
 
 
 class Trainer:
@@ -257,6 +303,8 @@ class Trainer:
         self.seconds_until: dict[str, float] = {}
         self.image_passes: dict[str, dict[int, int]] = {}
         self.passes: Counter[int] = Counter()
+        self.finished, self.resumed = 0, 0
+        self.peak_memory = 0
 
     def open(self, pixels: Pixels, weights: str | Path | None) -> None:
         """Build the network and the learner."""
@@ -277,7 +325,12 @@ class Trainer:
                 network.to(self.clock.device, memory_format=torch.channels_last),
                 loss_func=CrossEntropyLossFlat(),
                 opt_func=partial(
-                    OptimWrapper, opt=torch.optim.SGD, momentum=settings.momentum, weight_decay=settings.weight_decay
+                    OptimWrapper,
+                    opt=torch.optim.SGD,
+                    momentum=settings.momentum,
+                    weight_decay=settings.weight_decay,
+                    # one kernel for all layers, where there are kernels
+                    fused=self.clock.device.type == "cuda",
                 ),
                 lr=settings.learning_rate,
                 splitter=networks.layer_groups(self.cell.model),
@@ -285,25 +338,103 @@ class Trainer:
                 train_bn=False,
                 default_cbs=False,
                 # a frozen body's BatchNorm uses its stored statistics, as in fastai 0.7
-                cbs=[TrainEvalCallback(), Recorder(), CastToTensor(), BnFreeze()],
+                cbs=[TrainEvalCallback(), Recorder(), CastToTensor(), BnFreeze(), *self._numerics()],
             )
+
+    def _numerics(self) -> list[Callback]:
+        """Return fastai's callbacks for the precision and for batches in parts."""
+        settings = self.plan.training
+        devices.set_kernels(tf32=settings.tf32, deterministic=settings.deterministic)
+        self.precision = devices.precision(settings.precision, self.clock.device)
+        mixed = [MixedPrecision(AMPMode.BF16)] if self.precision == "bf16" else []
+        batch = min(settings.batch_size, len(self.training_rows))
+        return mixed + ([GradientAccumulation(batch)] if settings.accumulation > 1 else [])
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Keep what the next phases need and what is known so far."""
+        self.finished += 1
+        with self.clock.on("checkpoint"):
+            checkpoint.save(
+                {name: value.cpu().numpy() for name, value in self.learner.model.state_dict().items()},
+                {
+                    "finished": self.finished,
+                    "resumed": self.resumed,
+                    "seconds": self.clock.seconds,
+                    "wall": self.clock.now(),
+                    "epoch": self.progress.epoch,
+                    "work_done": self.progress.work_done,
+                    "history": self.history,
+                    "rates": self.rates,
+                    "evaluations": [one.model_dump(mode="json") for one in self.evaluations],
+                    "predictions": [
+                        {name: [str(column.dtype), column.tolist()] for name, column in table.items()}
+                        for table in self.predictions
+                    ],
+                    "seconds_until": self.seconds_until,
+                    "image_passes": {stage: list(passes.items()) for stage, passes in self.image_passes.items()},
+                    "passes": list(self.passes.items()),
+                    "peak_memory": self._peak_memory(),
+                },
+            )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Take up what a killed job of the same cell has kept, if there is any."""
+        found = checkpoint.load()
+        if found is None:
+            return
+        arrays, kept = found
+        self.learner.model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        self.finished, self.resumed, self.peak_memory = kept["finished"], kept["resumed"] + 1, kept["peak_memory"]
+        self.clock.go_on(kept["seconds"], kept["wall"])
+        self.progress.epoch, self.progress.work_done = kept["epoch"], kept["work_done"]
+        self.history, self.rates, self.seconds_until = kept["history"], kept["rates"], kept["seconds_until"]
+        self.evaluations = [Evaluation.model_validate(one) for one in kept["evaluations"]]
+        self.predictions = [
+            pd.DataFrame({name: pd.Series(values, dtype=kind) for name, (kind, values) in table.items()})
+            for table in kept["predictions"]
+        ]
+        self.image_passes = {stage: dict(passes) for stage, passes in kept["image_passes"].items()}
+        self.passes = Counter(dict(kept["passes"]))
+        log.info(
+            "%s: goes on after phase %s, which a job that was killed finished", self.cell, self.history[-1]["phase"]
+        )
+
+    def _peak_memory(self) -> int:
+        device = self.clock.device
+        here = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+        return max(self.peak_memory, here)
 
     def train(self, step: Step) -> None:
         """Train one phase: record the finder's curve, then run the phase's cycles."""
-        with self.clock.on("resize"):
-            images = self._resized(step.size)
-        self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
-        with self.clock.on("rate_finder"):
-            self._record_rates(step, images)
-        self._draw_from(step.phase)
-        self.learner.dls = self._loaders(images)
-        schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
-        epochs = [EpochClock(self.clock), schedule, History(step, self.history, self.progress)]
-        with self.learner.no_logging():
-            self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
+        with self._within_memory(f"phase {step.phase}", step.size):
+            with self.clock.on("resize"):
+                images = self._resized(step.size)
+            self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
+            with self.clock.on("rate_finder"):
+                self._record_rates(step, images)
+            self._draw_from(step.phase)
+            self.learner.dls = self._loaders(images)
+            schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
+            epochs = [EpochClock(self.clock), schedule, History(step, self.history, self.progress)]
+            with self.learner.no_logging():
+                self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
         self._check_loss()
         train = self.learner.dls.train
-        self.passes[step.size] += step.epochs * len(train) * train.bs
+        self.passes[step.size] += step.epochs * len(train) // train.parts * train.bs
+
+    @contextmanager
+    def _within_memory(self, what: str, size: int) -> Iterator[None]:
+        """Turn a device that is too small into one clear error; a smaller batch would be another experiment."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            free = torch.cuda.mem_get_info(self.clock.device)[0] / 1e9 if self.clock.device.type == "cuda" else 0
+            batch, parts = self.plan.training.batch_size, self.plan.training.accumulation
+            raise EntrError(
+                f"{self.cell}: the memory of {devices.name(self.clock.device)} ({free:.1f} GB free) is too small "
+                f"in {what} for {self._images_at_once()} images of {size} px at once, of batches of {batch}; "
+                f"set training.accumulation: {2 * parts}, which keeps the batch, or lower training.batch_size"
+            ) from error
 
     def _check_loss(self) -> None:
         last = self.history[-1]
@@ -331,8 +462,8 @@ class Trainer:
         """Measure a stage at the size of its phase and at the full size."""
         self.seconds_until[stage] = self.clock.training
         self.image_passes[stage] = dict(self.passes)
-        with self.clock.on("evaluation"):
-            full = self.plan.training.full_size
+        full = self.plan.training.full_size
+        with self._within_memory(f"stage {stage}", max(size, full)), self.clock.on("evaluation"):
             found = {side: self._predict(self._resized(side), with_tta=stage == "total-tta") for side in {size, full}}
             of_phase = self._keep(stage, "phase", size, found[size])
             self._keep(stage, "full", full, found[full])
@@ -345,7 +476,7 @@ class Trainer:
         views = []
         for augmented in [False] + [True] * (settings.tta_views if with_tta else 0):
             cuts = Cuts(images, self.validation_rows, augmented=augmented)
-            batches = loader(cuts, settings.batch_size, settings.augmentation, statistics=self.statistics)
+            batches = loader(cuts, self._images_at_once(), settings.augmentation, statistics=self.statistics)
             views.append(self.learner.get_preds(dl=batches)[0])
         return torch.stack(views).mean(0).numpy()
 
@@ -378,11 +509,16 @@ class Trainer:
         settings = self.plan.training
         train = Cuts(images, self.training_rows, augmented=True)
         valid = Cuts(images, self.validation_rows, augmented=False)
+        how = {"augmentation": settings.augmentation, "statistics": self.statistics}
         return DataLoaders(
-            loader(train, settings.batch_size, settings.augmentation, statistics=self.statistics, shuffle=True),
-            loader(valid, settings.batch_size, settings.augmentation, statistics=self.statistics),
+            loader(train, settings.batch_size, shuffle=True, parts=settings.accumulation, **how),
+            loader(valid, self._images_at_once(), **how),
             device=self.clock.device,
         )
+
+    def _images_at_once(self) -> int:
+        """Return how many images the device holds while it trains, which is also how many are predicted at once."""
+        return -(-self.plan.training.batch_size // self.plan.training.accumulation)
 
     def _draw_from(self, purpose: str) -> None:
         """Start all random numbers anew from the seed and a purpose, so that regimes share them."""
@@ -410,10 +546,10 @@ class Trainer:
     def metrics(self) -> Metrics:
         """Return all that is known of the cell."""
         device = self.clock.device
-        on_gpu = device.type == "cuda"
         return Metrics(
             **self.cell.model_dump(),
             plan=self.plan,
+            precision=self.precision,
             epochs=self.plan.epochs,
             classes=len(self.pixels.labels),
             training_images=len(self.training_rows),
@@ -422,7 +558,8 @@ class Trainer:
             seconds_until=self.seconds_until,
             image_passes=self.image_passes,
             seconds=self.clock.summary(),
-            peak_memory_mb=torch.cuda.max_memory_allocated(device) / 1e6 if on_gpu else None,
+            peak_memory_mb=self._peak_memory() / 1e6 if device.type == "cuda" else None,
+            resumed=self.resumed,
             environment=devices.describe(device),
         )
 
