@@ -31,12 +31,13 @@ def metrics(regime, seed, device="A", accuracy=None):
     stages = ("sub-total", "total")
     parts = dict.fromkeys(Seconds.model_fields, 0)
     return Metrics(
-        dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", plan=PLAN, epochs=3, classes=4,
+        dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", precision="float32",
+        plan=PLAN, epochs=3, classes=4, resumed=0,
         training_images=90, validation_images=10, peak_memory_mb=None, seconds=Seconds(**parts),
         evaluations=[Evaluation(stage=stage, at="phase", size=250, quality=found) for stage in stages],
         seconds_until={"sub-total": early, "total": late}, image_passes=dict.fromkeys(stages, passes),
         environment=Environment(
-            device=device, device_type="cpu", threads=2, python="3", torch="2", torchvision="0", fastai="2"
+            device=device, device_type="cpu", threads=2, driver="", python="3", torch="2", torchvision="0", fastai="2"
         ),
     )  # fmt: skip
 

@@ -65,7 +65,8 @@ def write(
 
 def _run(metrics: Metrics) -> dict[str, Any]:
     plain = metrics.model_dump()
-    kept = [*CELL, "weights", "epochs", "classes", "training_images", "validation_images", "peak_memory_mb"]
+    kept = [*CELL, "weights", "precision", "epochs", "classes", "training_images", "validation_images"]
+    kept += ["peak_memory_mb", "resumed"]
     seconds = {f"seconds_{part}": value for part, value in plain["seconds"].items()}
     return {key: plain[key] for key in kept} | plain["environment"] | seconds
 
