@@ -38,7 +38,7 @@ from entr import devices, images, splits
 from entr.config import Images
 from entr.folders import files
 from entr.pixels import Pixels
-from entr.regimes import Phase, Plan, Training
+from entr.regimes import Phase, Plan, Regime, Training
 from entr.training import Cell, Clock, Trainer
 
 WORKERS = (0, 2)
@@ -165,7 +165,7 @@ def main() -> None:
     rows = []
     with dataset(options.folder, 2 * options.batch_size * options.steps) as place:
         settings = Training(phases={"a": Phase()}, schedule=("a",), sub_total_after="a", batch_size=options.batch_size)
-        plan = Plan.of(settings, {"a": 100, "tta": 100}, pretrained=True)
+        plan = Plan.of(settings, Regime(a=100, tta=100), pretrained=True)
         for model in options.models:
             made = trainer_of(model, place, plan, device)
             for size, layers in itertools.product(options.sizes, options.layers):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from entr import checkpoints
 from entr.checkpoints import Checkpoint
-from entr.regimes import Phase, Plan, RateFinder, Training
+from entr.regimes import Phase, Plan, RateFinder, Regime, Training
 
 ROUNDS = int(os.environ.get("ENTR_KILLS", "1"))
 """How often a cell is killed in each of its phases; ten, say, for a thorough check."""
@@ -29,7 +29,7 @@ PLAN = Plan.of(
         tta_views=1,
         device="cpu",
     ),
-    {"sgdr": 24, "cmult": 24, "rpl": 32, "tta": 32},
+    Regime(sgdr=24, cmult=[24, 28], rpl={"any": [24, 32]}, tta=32),
     pretrained=True,
 )
 BATCHES = 2 * (56 // 8)
@@ -38,7 +38,7 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 from entr import guards, training
-from entr.regimes import Plan
+from entr.regimes import Plan, Regime
 
 options = json.loads(sys.argv[1])
 folder = Path(options["folder"])

@@ -52,7 +52,18 @@ def test_the_default_configuration_is_valid():
         ({"grid": {"seeds": []}}, "grid.seeds", "at least 1 item"),
         ({"grid": {"seeds": [-1]}}, "grid.seeds.0", "greater than or equal to 0, but it is -1"),
         ({"regimes": {"gradual": {"rpl": 251}}}, "regimes.gradual.rpl", "more than images.max_size, 250 px"),
-        ({"regimes": {"gradual": {"rpl": 0}}}, "regimes.gradual.rpl", "greater than 0"),
+        ({"regimes": {"gradual": {"rpl": 0}}}, "regimes.gradual.rpl", "should be a size in px"),
+        ({"regimes": {"gradual": {"rpl": [60, 251]}}}, "regimes.gradual.rpl", "more than images.max_size, 250 px"),
+        ({"regimes": {"gradual": {"rpl": [60, 60, 60]}}}, "regimes.gradual", "phase rpl has 2 epochs, but 3 sizes"),
+        ({"regimes": {"gradual": {"tta": [60, 60]}}}, "regimes.gradual.tta", "has one size"),
+        ({"regimes": {"gradual": {"enlarge_to": 30}}}, "regimes.gradual.enlarge_to", "less than a phase's size"),
+        ({"regimes": {"gradual": {"layer": "all"}}}, "regimes.gradual.layer", "should be a size in px"),
+        ({"regimes": {"gradual": {"enlarge": 60}}}, "regimes.gradual.enlarge", "did you mean 'enlarge_to'?"),
+        (
+            {"regimes": {"gradual": {"training": {"batchsize": 1}}}},
+            "regimes.gradual.training.batchsize",
+            "did you mean 'batch_size'?",
+        ),
         ({"regimes": {"gradual": {"rlp": 80}}}, "regimes.gradual.rlp", "unknown phase 'rlp'; did you mean 'rpl'?"),
         ({"control": "none"}, "control", "not in grid.regimes"),
         (
@@ -168,3 +179,25 @@ def test_a_file_of_weights_may_have_a_place_for_the_name_of_the_network(tmp_path
     assert config.weights_file("resnet18") == str(tmp_path / "resnet18.pth")
     assert config.plan("micrographs", "gradual").steps[0].layers == "head"
     assert checked(merged(*FILES, weights="imagenet")).weights_file("resnet18") is None
+
+
+def test_the_paper_s_file_has_every_control_regime_of_the_specification():
+    values = merged(*FILES, ROOT / "config" / "paper.yaml")
+    names = ["small", "medium", "matched", "blur", "reverse", "random", "body", "stepwise-late"]
+    values["grid"]["regimes"] = ["no-increase", "gradual", *names]
+    config = checked(values)
+    epochs = {name: config.plan("ucm", name).epochs for name in values["grid"]["regimes"]}
+    assert epochs == dict.fromkeys(epochs, 19) | {"matched": 13}
+    assert {size for step in config.plan("ucm", "blur").steps for size in step.shown()} == {250}
+
+
+def test_a_matched_regime_costs_as_much_as_the_treatment_that_it_is_matched_to():
+    """In forward passes before re-training, whose cost grows with the area of the images."""
+    values = merged(*FILES, ROOT / "config" / "paper.yaml")
+    values["grid"]["regimes"] = ["no-increase", "gradual", "matched"]
+    config = checked(values)
+    cost = {
+        name: sum(size**2 for step in config.plan("ucm", name).steps[:3] for size in step.sizes)
+        for name in ("gradual", "matched")
+    }
+    assert cost["matched"] == pytest.approx(cost["gradual"], rel=0.05)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from entr.pixels import Cuts, Pixels, loader, resized
+from entr.pixels import Cuts, Draws, Pixels, loader, resized
 from entr.regimes import Augmentation
 
 CPU = torch.device("cpu")
@@ -103,3 +103,27 @@ def test_opened_pixels_have_the_rows_of_manifest_and_split(dataset):
     assert isinstance(pixels.images, np.memmap)
     assert pixels.validation.sum() == 14
     assert [pixels.labels[number] for number in pixels.classes] == [name.split("/")[0] for name in pixels.names]
+
+
+@pytest.mark.parametrize("fit", ["crop", "squish", "pad"])
+def test_enlarged_images_have_the_size_of_the_large_and_the_detail_of_the_small(fit):
+    pixels = stored([(60, 60), (30, 60)])
+    board = np.indices((60, 60)).sum(0) // 4 % 2 * 255
+    pixels.images[0] = board[..., None]
+    blurred, sharp = resized(pixels, 10, fit, CPU, enlarge_to=40), resized(pixels, 40, fit, CPU)
+    assert blurred.images.shape == sharp.images.shape
+    assert torch.equal(blurred.extents, sharp.extents)
+    assert blurred.size == 40
+    contrast = [one.images[0, 0].float().std() for one in (blurred, sharp)]
+    assert contrast[0] < 0.3 * contrast[1]
+
+
+def test_a_size_is_drawn_for_each_batch_and_counted():
+    pixels = stored([(60, 60)] * 40)
+    cuts = [Cuts(resized(pixels, size, "crop", CPU), np.arange(40), augmented=True) for size in (20, 30)]
+    torch.manual_seed(0)
+    draws = Draws(cuts)
+    batches = loader(draws, 4, PLAIN, shuffle=True)
+    sizes = [batch.shape[-1] for _ in range(3) for batch, _ in batches]
+    assert set(sizes) == {20, 30}
+    assert draws.seen == {size: 4 * sizes.count(size) for size in (20, 30)}

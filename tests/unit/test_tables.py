@@ -5,7 +5,7 @@ import pytest
 from entr import tables
 from entr.guards import EntrError
 from entr.measures import Environment, Evaluation, Metrics, Quality, Seconds
-from entr.regimes import Plan, Training
+from entr.regimes import Plan, Regime, Training
 
 COSTS = pd.DataFrame(
     {
@@ -15,7 +15,7 @@ COSTS = pd.DataFrame(
         "seconds_an_image": [0.010, 0.001, 0.020, 0.004],
     }
 )
-PLAN = Plan.of(Training(), dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250), pretrained=False)
+PLAN = Plan.of(Training(), Regime(**dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250)), pretrained=False)
 TIMES = {"no-increase": (100.0, 200.0), "gradual": (50.0, 150.0)}
 ACCURACIES = {"no-increase": 0.81, "gradual": 0.72}
 

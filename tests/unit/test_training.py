@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from entr import training
 from entr.guards import EntrError
 from entr.measures import Metrics
-from entr.regimes import Phase, Plan, RateFinder, Training
+from entr.regimes import Phase, Plan, RateFinder, Regime, Training
 from entr.training import Cell, cosine_restarts, train_cell
 
 SETTINGS = Training(
@@ -30,7 +30,7 @@ CELL = Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, w
 def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=False, weights=None):
     train_cell(
         cell,
-        Plan.of(settings, sizes, pretrained=pretrained),
+        Plan.of(settings, Regime(**sizes), pretrained=pretrained),
         pixels=dataset / "pixels.npy",
         manifest=dataset / "manifest.csv",
         split=dataset / "split.csv",
@@ -160,7 +160,7 @@ class Spy(training.Callback):
 
 
 def trainer(dataset, weights=None):
-    plan = Plan.of(SETTINGS, SIZES, pretrained=weights is not None)
+    plan = Plan.of(SETTINGS, Regime(**SIZES), pretrained=weights is not None)
     made = training.Trainer(CELL, plan, training.Clock(torch.device("cpu")))
     pixels = training.Pixels.open(dataset / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")
     made.open(pixels, weights)
@@ -286,3 +286,23 @@ def test_bf16_on_a_processor_is_refused(dataset, tmp_path):
 
 def test_the_precision_is_written(trained):
     assert trained[1].precision == "float32"
+
+
+def test_a_regime_may_change_size_within_a_phase_draw_it_or_enlarge_images(dataset, tmp_path):
+    sizes = {"sgdr": [24, 32], "rpl": {"any": [24, 40]}, "tta": 40}
+    metrics = run(dataset, tmp_path / "cell", sizes=sizes)
+    history = pd.read_csv(tmp_path / "cell" / "history.csv")
+    assert history["size"].tolist() == [24, 32, 40, 40]
+    assert metrics.image_passes["sub-total"] == {24: 48, 32: 48}
+    total = metrics.image_passes["total"]
+    assert sum(total.values()) == 4 * 48
+    assert set(total) == {24, 32, 40}
+    rates = pd.read_csv(tmp_path / "cell" / "lr_find.csv")
+    assert rates.groupby("phase")["size"].unique().map(sorted).to_dict() == {"rpl": [24, 40], "sgdr": [24, 32]}
+    at_phase = {one.stage: one.size for one in metrics.evaluations if one.at == "phase"}
+    assert at_phase == {"sub-total": 32, "total": 40, "total-tta": 40}
+
+
+def test_enlarged_images_cost_what_large_ones_do(dataset, tmp_path):
+    metrics = run(dataset, tmp_path / "cell", sizes=SIZES | {"enlarge_to": 40})
+    assert metrics.image_passes["total"] == {40: 4 * 48}

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from entr import zoo
 from entr.guards import EntrError
 from entr.limits import Limits
-from entr.regimes import TTA, Plan, Training
+from entr.regimes import TTA, Plan, Regime, Training
 from entr.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -176,8 +176,9 @@ class Config(Section):
     """What is run."""
     datasets: dict[Name, Dataset]
     """The catalogue of datasets, by name."""
-    regimes: dict[Name, dict[str, PositiveInt]]
-    """Image size in px of each phase, by the name of the regime; `tta` is evaluated only."""
+    regimes: dict[Name, Regime]
+    """Image size in px of each phase, by the name of the regime; `tta` is evaluated only. A size is a
+    number, a list with one for each epoch of the phase, or `{any: [sizes]}`, drawn for each batch."""
     control: Name = "no-increase"
     """The regime with which the others are compared."""
     weights: str = "imagenet"
@@ -200,19 +201,20 @@ class Config(Section):
     inference: Inference = Inference()
     """The inference benchmark."""
 
-    def training_of(self, dataset: str) -> Training:
-        """Return the training settings of a dataset, with its own keys over the common ones.
+    def training_of(self, dataset: str, regime: str | None = None) -> Training:
+        """Return the training settings of a dataset, and of a regime, with their own keys over the common ones.
 
         Raises
         ------
         pydantic.ValidationError
-            When one of the dataset's own keys is wrong.
+            When one of these keys is wrong.
         """
-        return Training.model_validate(_merged(self.training.model_dump(), self.datasets[dataset].training))
+        settings = _merged(self.training.model_dump(), self.datasets[dataset].training)
+        return Training.model_validate(_merged(settings, self.regimes[regime].training) if regime else settings)
 
     def plan(self, dataset: str, regime: str) -> Plan:
         """Return how the cells of a dataset and a regime are trained."""
-        return Plan.of(self.training_of(dataset), self.regimes[regime], pretrained=self.weights != "none")
+        return Plan.of(self.training_of(dataset, regime), self.regimes[regime], pretrained=self.weights != "none")
 
     def weights_file(self, model: str) -> str | None:
         """Return the user's file of a network's first weights, if they come from one."""
@@ -221,7 +223,7 @@ class Config(Section):
     def sizes(self) -> list[int]:
         """Return every image size, in px, that a cell of the grid trains or is measured at."""
         plans = [self.plan(dataset, regime) for dataset in self.grid.datasets for regime in self.grid.regimes]
-        trained = {step.size for plan in plans for step in plan.steps}
+        trained = {size for plan in plans for step in plan.steps for size in step.shown()}
         return sorted(trained | {size for plan in plans for size in (plan.tta_size, plan.training.full_size)})
 
 
@@ -264,16 +266,30 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], str
     if config.control not in config.grid.regimes:
         yield ("control",), f"{config.control!r} is not in grid.regimes; add it there or choose another control"
     for dataset in config.grid.datasets:
-        key = ("datasets", dataset, "training")
-        try:
-            training = config.training_of(dataset)
-        except ValidationError as error:
-            detail = error.errors()[0]
-            yield (*key, *map(str, detail["loc"])), _problem(detail, Training)
-            return
-        if not config.datasets[dataset].training:
-            key = ("training",)
-        yield from _contradictions_in_training(config, training, key)
+        found = False
+        for regime in (None, *config.grid.regimes):
+            for contradiction in _contradictions_of(config, dataset, regime):
+                found = True
+                yield contradiction
+            if found:
+                return
+
+
+def _contradictions_of(config: Config, dataset: str, regime: str | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield what is wrong with the training settings of a dataset, or of a regime for it."""
+    of_regime = bool(regime and config.regimes[regime].training)
+    of_dataset = bool(config.datasets[dataset].training)
+    key = ("regimes", regime, "training") if of_regime else ("datasets", dataset, "training")
+    try:
+        training = config.training_of(dataset, regime)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        yield (*key, *map(str, detail["loc"])), _problem(detail, Training)
+        return
+    if regime is None or of_regime:
+        yield from _contradictions_in_training(config, training, key if of_regime or of_dataset else ("training",))
+    if regime is not None:
+        yield from _contradictions_in_sizes(config, training, regime)
 
 
 def _contradictions_in_models(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -303,17 +319,35 @@ def _contradictions_in_training(
         yield (*key, "sub_total_after"), _unknown("phase", training.sub_total_after, training.schedule)
     if training.full_size > largest:
         yield (*key, "full_size"), _too_large(training.full_size, largest)
-    phases = [*training.schedule, TTA]
-    for regime in config.grid.regimes:
-        sizes = config.regimes[regime]
-        for phase in phases:
-            if phase not in sizes:
-                yield ("regimes", regime), f"has no size for the phase {phase!r}; give each of {', '.join(phases)} one"
-            elif sizes[phase] > largest:
-                yield ("regimes", regime, phase), _too_large(sizes[phase], largest)
-        for phase in sizes:
-            if phase not in {*training.phases, TTA}:
-                yield ("regimes", regime, phase), _unknown("phase", phase, [*training.phases, TTA])
+
+
+def _contradictions_in_sizes(config: Config, training: Training, regime: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    largest = config.images.max_size
+    phases, sizes = [*training.schedule, TTA], config.regimes[regime].all_sizes()
+    for phase in phases:
+        if phase not in sizes:
+            yield ("regimes", regime), f"has no size for the phase {phase!r}; give each of {', '.join(phases)} one"
+            return
+        if max(sizes[phase]) > largest:
+            yield ("regimes", regime, phase), _too_large(max(sizes[phase]), largest)
+    for phase in sizes:
+        if phase not in {*training.phases, TTA}:
+            own = ["enlarge_to", "layers", "training"]
+            yield ("regimes", regime, phase), _unknown("phase", phase, [*training.phases, TTA, *own])
+            return
+    if len(sizes[TTA]) > 1:
+        yield ("regimes", regime, TTA), "test-time augmentation has one size; give one number"
+    try:
+        steps = Plan.of(training, config.regimes[regime], pretrained=True).steps
+    except ValueError as error:
+        yield ("regimes", regime), str(error)
+        return
+    enlarged = config.regimes[regime].enlarge_to
+    if enlarged and enlarged < max(size for step in steps for size in step.sizes):
+        yield (
+            ("regimes", regime, "enlarge_to"),
+            f"{enlarged} px is less than a phase's size; enlarge to more, or leave it out",
+        )
 
 
 def _too_large(size: int, largest: int) -> str:

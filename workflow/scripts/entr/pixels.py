@@ -5,6 +5,7 @@ to the phase's size, on the device; a batch is then an index into them, a cut, a
 batch transforms.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ class Resized:
     """Side of the square that is cut from each image, in px."""
 
 
-def resized(pixels: Pixels, size: int, fit: Fit, device: torch.device) -> Resized:
+def resized(pixels: Pixels, size: int, fit: Fit, device: torch.device, enlarge_to: int | None = None) -> Resized:
     """Resize all images of a dataset to one size.
 
     Parameters
@@ -90,20 +91,26 @@ def resized(pixels: Pixels, size: int, fit: Fit, device: torch.device) -> Resize
         beside it.
     device : torch.device
         Where the resized images are kept.
+    enlarge_to : int, optional
+        Enlarge the images of `size` to squares of this side, so that they are blurred.
     """
-    targets = np.array([_target(height, width, size, fit) for height, width in pixels.extents])
-    canvas = (size, size) if fit == "pad" else tuple(targets.max(0))
+    final = enlarge_to or size
+    targets = np.array([_target(height, width, final, fit) for height, width in pixels.extents])
+    canvas = (final, final) if fit == "pad" else tuple(targets.max(0))
     images = torch.zeros((len(targets), 3, *canvas), dtype=torch.uint8, device=device)
     for shape in np.unique(pixels.extents, axis=0):
         rows = np.flatnonzero((pixels.extents == shape).all(1))
         height, width = targets[rows[0]]
-        top, left = ((size - height) // 2, (size - width) // 2) if fit == "pad" else (0, 0)
+        reduced = _target(*shape, size, fit)
+        top, left = ((final - height) // 2, (final - width) // 2) if fit == "pad" else (0, 0)
         for some in np.array_split(rows, -(-len(rows) // RESIZED_AT_ONCE)):
             stored = torch.from_numpy(pixels.images[some, : shape[0], : shape[1]]).to(device).permute(0, 3, 1, 2)
-            small = transform.resize(stored, [int(height), int(width)], antialias=True)
+            small = transform.resize(stored, list(map(int, reduced)), antialias=True)
+            if enlarge_to:
+                small = transform.resize(small, [int(height), int(width)], antialias=True)
             images[some, :, top : top + height, left : left + width] = small
-    extents = np.full_like(targets, size) if fit == "pad" else targets
-    return Resized(images, _to(extents, device), _to(pixels.classes, device), size)
+    extents = np.full_like(targets, final) if fit == "pad" else targets
+    return Resized(images, _to(extents, device), _to(pixels.classes, device), final)
 
 
 def _target(height: int, width: int, size: int, fit: Fit) -> tuple[int, int]:
@@ -153,6 +160,29 @@ class Cuts:
         return TensorImage(cut.permute(0, 3, 1, 2)), source.classes[rows]
 
 
+class Draws:
+    """Batches of squares whose size is drawn: the dataset behind a `PixelLoader`.
+
+    Parameters
+    ----------
+    cuts : sequence of Cuts
+        The same images at several sizes.
+    """
+
+    def __init__(self, cuts: Sequence[Cuts]) -> None:
+        self.cuts, self.resized, self.augmented = cuts, cuts[0].resized, cuts[0].augmented
+        self.seen: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return len(self.cuts[0])
+
+    def __getitem__(self, positions: list[int]) -> tuple[TensorImage, Tensor]:
+        """Return images and class numbers of a batch, as `Cuts` does, and count them by size."""
+        chosen = self.cuts[int(torch.randint(len(self.cuts), ()))]
+        self.seen[chosen.resized.size] += len(positions)
+        return chosen[positions]
+
+
 class PixelLoader(DataLoader):
     """fastai's data loader, taking each batch from the device in one piece, or in several."""
 
@@ -169,7 +199,7 @@ class PixelLoader(DataLoader):
 
 
 def loader(
-    cuts: Cuts,
+    cuts: Cuts | Draws,
     batch_size: int,
     augmentation: Augmentation,
     *,

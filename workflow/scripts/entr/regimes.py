@@ -8,7 +8,17 @@ phase, and test-time augmentation after them, an image size in pixels.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveFloat,
+    PositiveInt,
+    WithJsonSchema,
+)
 
 from entr.section import Section
 
@@ -16,6 +26,8 @@ Layers = Literal["head", "all"]
 Fit = Literal["crop", "squish", "pad"]
 TTA = "tta"
 """The key of a regime that says at which size test-time augmentation is evaluated."""
+ANY = "any"
+"""The key of a mapping in place of a size: its sizes are drawn anew for each batch."""
 
 Stage = Literal["sub-total", "total", "total-tta"]
 """Before re-training the pretrained layers, after it, and after it with test-time augmentation."""
@@ -117,12 +129,78 @@ class Training(Section):
     over them, BatchNorm sees each part by itself."""
 
 
+def _sizes(value: Any) -> int | tuple[int, ...] | dict[str, tuple[int, ...]]:  # noqa: ANN401  whatever YAML holds
+    """Check what a regime says of a phase: a size, one for each epoch, or sizes to draw from."""
+    drawn = isinstance(value, Mapping)
+    several = value.get(ANY) if drawn and set(value) == {ANY} else value
+    listed = several if isinstance(several, list | tuple) else [several]
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in listed)
+    if not (listed and whole) or (drawn and several is value):
+        raise ValueError(
+            f"should be a size in px, a list with one for each epoch, or {{any: [sizes]}}, but it is {value!r}"
+        )
+    return {ANY: tuple(listed)} if drawn else tuple(listed) if isinstance(several, list | tuple) else value
+
+
+Sizes = Annotated[
+    Any,
+    PlainValidator(_sizes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
+                {
+                    "type": "object",
+                    "properties": {ANY: {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}},
+                    "required": [ANY],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
+class Regime(BaseModel):
+    """The image size in px of each phase, by the phase's name, and of `tta`, which is evaluated only.
+
+    A size is a number, a list with one for each epoch of the phase, or `{any: [sizes]}`, from which one
+    is drawn for each batch.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    __pydantic_extra__: dict[str, Sizes]
+
+    enlarge_to: PositiveInt | None = None
+    """Side in px to which the images of each phase are enlarged again, so that they are blurred and no
+    cheaper."""
+    layers: Layers | None = None
+    """Layers that every phase trains, in place of its own."""
+    training: dict[str, Any] = {}
+    """Keys of `training` that differ in this regime, such as fewer epochs."""
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What is said of each phase and of `tta`."""
+        return dict(self.__pydantic_extra__)
+
+    def all_sizes(self) -> dict[str, tuple[int, ...]]:
+        """Return every size in px that a phase, or `tta`, has."""
+        plain = {phase: size.get(ANY) if isinstance(size, dict) else size for phase, size in self.sizes.items()}
+        return {phase: size if isinstance(size, tuple) else (size,) for phase, size in plain.items()}
+
+
 class Step(Section):
-    """A phase at the size that a regime gives it."""
+    """A phase at the sizes that a regime gives it."""
 
     phase: str
-    size: int
-    """Side of the images in px."""
+    sizes: tuple[int, ...]
+    """Side of the images in px in each epoch; of a drawn size the largest."""
+    drawn: tuple[int, ...] = ()
+    """Sides in px of which one is drawn for each batch."""
+    enlarge_to: int | None = None
+    """Side in px to which images are enlarged again."""
     lengths: tuple[int, ...]
     """Epochs in each cycle."""
     layers: Layers
@@ -134,6 +212,23 @@ class Step(Section):
         """Epochs in all cycles together."""
         return sum(self.lengths)
 
+    @property
+    def size(self) -> int:
+        """Side in px of what the network is shown at the end of the phase, and at which it is measured."""
+        return self.enlarge_to or self.sizes[-1]
+
+    def shown(self) -> tuple[int, ...]:
+        """Return every side in px that the network is shown."""
+        return (self.enlarge_to,) if self.enlarge_to else self.reduced_to()
+
+    def reduced_to(self) -> tuple[int, ...]:
+        """Return every side in px that images are reduced to."""
+        return tuple(sorted({*self.sizes, *self.drawn}))
+
+    def shown_in(self, epoch: int) -> int:
+        """Return the side in px of the images of an epoch of the phase; of a drawn size the largest."""
+        return self.enlarge_to or self.sizes[epoch]
+
 
 class Plan(Section):
     """Everything that decides how one cell is trained, apart from its data, network and seed."""
@@ -144,15 +239,15 @@ class Plan(Section):
     training: Training
 
     @classmethod
-    def of(cls, training: Training, sizes: Mapping[str, int], *, pretrained: bool) -> "Plan":
-        """Give each phase its size.
+    def of(cls, training: Training, regime: Regime, *, pretrained: bool) -> "Plan":
+        """Give each phase its sizes.
 
         Parameters
         ----------
         training : Training
-            The settings of the dataset.
-        sizes : mapping of str to int
-            The regime: side in px for each phase and for ``tta``.
+            The settings of the dataset and of the regime.
+        regime : Regime
+            Sizes and what else it changes.
         pretrained : bool
             Without pretrained weights every phase trains all layers, for a frozen network of
             random numbers learns nothing.
@@ -161,20 +256,11 @@ class Plan(Section):
         ------
         KeyError
             When the regime lacks a phase; the configuration is checked for it before.
+        ValueError
+            When a list of sizes has not one for each epoch of its phase.
         """
-        steps = tuple(
-            Step(
-                phase=name,
-                size=sizes[name],
-                lengths=training.phases[name].lengths,
-                layers=training.phases[name].layers if pretrained else "all",
-                learning_rates=tuple(
-                    training.learning_rate / divisor for divisor in training.phases[name].rate_divisors
-                ),
-            )
-            for name in training.schedule
-        )
-        return cls(steps=steps, tta_size=sizes[TTA], training=training)
+        steps = tuple(_step(name, training, regime, pretrained=pretrained) for name in training.schedule)
+        return cls(steps=steps, tta_size=regime.sizes[TTA], training=training)
 
     @property
     def epochs(self) -> int:
@@ -184,3 +270,21 @@ class Plan(Section):
     def plain(self) -> dict[str, Any]:
         """Return the plan as JSON values, for a rule's parameters."""
         return self.model_dump(mode="json")
+
+
+def _step(name: str, training: Training, regime: Regime, *, pretrained: bool) -> Step:
+    phase, size = training.phases[name], regime.sizes[name]
+    drawn = size[ANY] if isinstance(size, dict) else ()
+    epochs = sum(phase.lengths)
+    sizes = size if isinstance(size, tuple) else (max(drawn) if drawn else size,) * epochs
+    if len(sizes) != epochs:
+        raise ValueError(f"phase {name} has {epochs} epochs, but {len(sizes)} sizes; give one, or one for each epoch")
+    return Step(
+        phase=name,
+        sizes=sizes,
+        drawn=drawn,
+        enlarge_to=regime.enlarge_to,
+        lengths=phase.lengths,
+        layers=(regime.layers or phase.layers) if pretrained else "all",
+        learning_rates=tuple(training.learning_rate / divisor for divisor in phase.rate_divisors),
+    )

@@ -12,7 +12,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,7 +39,7 @@ from entr import devices, networks
 from entr.checkpoints import Checkpoint
 from entr.guards import EntrError, atomic_write, sha256
 from entr.measures import Evaluation, Metrics, Quality, Seconds, quality
-from entr.pixels import Cuts, Pixels, Resized, loader, resized
+from entr.pixels import Cuts, Draws, Pixels, Resized, loader, resized
 from entr.regimes import Plan, Step
 from entr.section import Section
 
@@ -134,18 +134,18 @@ class Progress:
     def __init__(self, cell: Cell, plan: Plan, clock: Clock) -> None:
         self.cell, self.plan, self.clock = cell, plan, clock
         self.epoch, self.work_done, self.said = 0, 0.0, clock.now()
-        self.work = sum(_work(step) * step.epochs for step in plan.steps)
+        self.work = sum(_work(step, epoch) for step in plan.steps for epoch in range(step.epochs))
 
     def is_due(self) -> bool:
         """Tell whether a person has waited long; without waiting for the device."""
         return time.perf_counter() - self.clock.started > self.said + SECONDS_BETWEEN_LINES
 
-    def say(self, step: Step, text: str) -> None:
+    def say(self, step: Step, size: int, text: str) -> None:
         """Log one line."""
         self.said = self.clock.now()
         log.info(
             "%s: %s at %d px, epoch %d of %d: %s%s",
-            self.cell, step.phase, step.size, self.epoch, self.plan.epochs, text, self._left(),
+            self.cell, step.phase, size, self.epoch, self.plan.epochs, text, self._left(),
         )  # fmt: skip
 
     def _left(self) -> str:
@@ -156,9 +156,21 @@ class Progress:
         return f", about {int(seconds) // 60}:{int(seconds) % 60:02d} min left"
 
 
-def _work(step: Step) -> float:
+def _work(step: Step, epoch: int) -> float:
     """Return what an epoch costs relative to others: a step through all layers is thrice a forward pass."""
-    return step.size**2 * (3 if step.layers == "all" else 1)
+    return step.shown_in(epoch) ** 2 * (3 if step.layers == "all" else 1)
+
+
+class SizeByEpoch(Callback):
+    """Give each epoch the batches of its size; before the clock of its training starts."""
+
+    order = -101
+
+    def __init__(self, loaders: Sequence[DataLoaders]) -> None:
+        self.loaders = loaders
+
+    def before_epoch(self) -> None:  # noqa: D102
+        self.learn.dls = self.loaders[self.epoch]
 
 
 class History(Callback):
@@ -176,7 +188,10 @@ class History(Callback):
         if self.iter == 0 and self.training:
             self.rate = self.opt.hypers[-1]["lr"]
         if self.training and self.progress.is_due():
-            self.progress.say(self.step, f"{100 * (self.iter + 1) / self.n_iter:.0f} % of the epoch")
+            self.progress.say(self.step, self._size(), f"{100 * (self.iter + 1) / self.n_iter:.0f} % of the epoch")
+
+    def _size(self) -> int:
+        return self.step.shown_in(self.epoch)
 
     def after_epoch(self) -> None:  # noqa: D102
         train_loss, valid_loss, share = self.recorder.final_record
@@ -187,7 +202,7 @@ class History(Callback):
             {
                 "epoch": self.progress.epoch,
                 "phase": self.step.phase,
-                "size": self.step.size,
+                "size": self._size(),
                 "layers": self.step.layers,
                 "learning_rate": self.rate,
                 "training_loss": train_loss,
@@ -201,9 +216,11 @@ class History(Callback):
         if not math.isfinite(train_loss):
             # a clear error is raised outside: fastai would wrap it in words of its own
             raise CancelFitException
-        self.progress.work_done += _work(self.step)
+        self.progress.work_done += _work(self.step, self.epoch)
         self.progress.say(
-            self.step, f"loss {train_loss:.3f} training, {valid_loss:.3f} validation, accuracy {100 * share:.1f} %"
+            self.step,
+            self._size(),
+            f"loss {train_loss:.3f} training, {valid_loss:.3f} validation, accuracy {100 * share:.1f} %",
         )
 
 
@@ -408,19 +425,36 @@ class Trainer:
         """Train one phase: record the finder's curve, then run the phase's cycles."""
         with self._within_memory(f"phase {step.phase}", step.size):
             with self.clock.on("resize"):
-                images = self._resized(step.size)
+                images = {size: self._resized(size, step.enlarge_to) for size in step.reduced_to()}
             self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
             with self.clock.on("rate_finder"):
-                self._record_rates(step, images)
+                for one in images.values():
+                    self._record_rates(step, one)
             self._draw_from(step.phase)
-            self.learner.dls = self._loaders(images)
+            loaders = self._loaders_of(step, images)
             schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
-            epochs = [EpochClock(self.clock), schedule, History(step, self.history, self.progress)]
+            history = History(step, self.history, self.progress)
             with self.learner.no_logging():
-                self.learner.fit(step.epochs, cbs=epochs, reset_opt=True)
+                self.learner.fit(
+                    step.epochs, cbs=[SizeByEpoch(loaders), EpochClock(self.clock), schedule, history], reset_opt=True
+                )
         self._check_loss()
-        train = self.learner.dls.train
-        self.passes[step.size] += step.epochs * len(train) // train.parts * train.bs
+        self._count(step, loaders)
+
+    def _loaders_of(self, step: Step, images: Mapping[int, Resized]) -> list[DataLoaders]:
+        """Return the batches of each epoch of a phase."""
+        if step.drawn:
+            return [self._loaders(*images.values())] * step.epochs
+        by_size = {size: self._loaders(one) for size, one in images.items()}
+        return [by_size[size] for size in step.sizes]
+
+    def _count(self, step: Step, loaders: Sequence[DataLoaders]) -> None:
+        """Count the images that went through a phase, by the size that the network was shown."""
+        if step.drawn:
+            self.passes.update(loaders[0].train.dataset.seen)
+            return
+        for epoch, one in enumerate(loaders):
+            self.passes[step.shown_in(epoch)] += len(one.train) // one.train.parts * one.train.bs
 
     @contextmanager
     def _within_memory(self, what: str, size: int) -> Iterator[None]:
@@ -454,7 +488,7 @@ class Trainer:
             self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
         recorder = self.learner.recorder
         self.rates += [
-            {"phase": step.phase, "size": step.size, "step": number, "learning_rate": rate, "loss": float(loss)}
+            {"phase": step.phase, "size": images.size, "step": number, "learning_rate": rate, "loss": float(loss)}
             for number, (rate, loss) in enumerate(zip(recorder.lrs, recorder.losses, strict=True))
         ]
 
@@ -502,13 +536,15 @@ class Trainer:
         )
         return found
 
-    def _resized(self, size: int) -> Resized:
-        return resized(self.pixels, size, self.plan.training.fit, self.clock.device)
+    def _resized(self, size: int, enlarge_to: int | None = None) -> Resized:
+        return resized(self.pixels, size, self.plan.training.fit, self.clock.device, enlarge_to)
 
-    def _loaders(self, images: Resized) -> DataLoaders:
+    def _loaders(self, *images: Resized) -> DataLoaders:
+        """Return training batches, of drawn sizes if there are several, and validation batches of the last size."""
         settings = self.plan.training
-        train = Cuts(images, self.training_rows, augmented=True)
-        valid = Cuts(images, self.validation_rows, augmented=False)
+        cuts = [Cuts(one, self.training_rows, augmented=True) for one in images]
+        train = Draws(cuts) if len(cuts) > 1 else cuts[0]
+        valid = Cuts(images[-1], self.validation_rows, augmented=False)
         how = {"augmentation": settings.augmentation, "statistics": self.statistics}
         return DataLoaders(
             loader(train, settings.batch_size, shuffle=True, parts=settings.accumulation, **how),
