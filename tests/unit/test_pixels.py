@@ -114,7 +114,7 @@ def test_enlarged_images_have_the_size_of_the_large_and_the_detail_of_the_small(
     assert blurred.images.shape == sharp.images.shape
     assert torch.equal(blurred.extents, sharp.extents)
     assert blurred.size == 40
-    contrast = [one.images[0, 0].float().std() for one in (blurred, sharp)]
+    contrast = [one.images[0, 0, :40, :40].float().std() for one in (blurred, sharp)]
     assert contrast[0] < 0.3 * contrast[1]
 
 
