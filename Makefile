@@ -23,6 +23,7 @@ lint: .venv/lock
 DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
 bench: .venv/lock
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
+	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
 
 # remade when the lock changes; --require-hashes is what the lock's hashes are for
 .venv/lock: requirements.lock
