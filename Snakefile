@@ -29,4 +29,5 @@ rule all:
         collect("results/figures/{figure}.html", figure=FIGURES),
         "results/figures/fig2.html",
         "results/tables/cells.csv",
+        "results/tables/history.csv",
         "results/tables/datasets.csv",

@@ -35,11 +35,13 @@ from fastai.vision.learner import vision_learner
 from torch import nn
 
 from entr import devices, images, splits
+from entr.callbacks import Clock
 from entr.config import Images
 from entr.folders import files
+from entr.measures import Cell
 from entr.pixels import Pixels
 from entr.regimes import Phase, Plan, Regime, Training
-from entr.training import Cell, Clock, Trainer
+from entr.training import Trainer
 
 WORKERS = (0, 2)
 
@@ -88,7 +90,7 @@ def trainer_of(model: str, place: Path, plan: Plan, device: torch.device) -> Tra
 
 def entr(made: Trainer, size: int, layers: str) -> Callable[[], float]:
     """Return what runs an epoch as a cell does and tells its seconds an image."""
-    made.learner.dls = made._loaders(made._resized(size))
+    made.learner.dls = made._loaders(made._resized(made.pixels, size))
 
     def epoch() -> float:
         made.learner.unfreeze() if layers == "all" else made.learner.freeze()

@@ -37,7 +37,7 @@ BATCHES = 2 * (56 // 8)
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
-from entr import guards, training
+from entr import guards, measures, training
 from entr.regimes import Plan, Regime
 
 options = json.loads(sys.argv[1])
@@ -56,7 +56,7 @@ def after_batch(self):
 training.History.after_batch = after_batch
 data = Path(options["data"])
 training.train_cell(
-    training.Cell(dataset="m", model="resnet18", regime="gradual", seed=options["seed"], weights="none"),
+    measures.Cell(dataset="m", model="resnet18", regime="gradual", seed=options["seed"], weights="none"),
     Plan.model_validate(options["plan"]),
     pixels=data / "pixels.npy", manifest=data / "manifest.csv", split=data / "split.csv", weights=None,
     folder=folder / "cell", checkpoint=folder / "checkpoint.npz", code=options["code"],

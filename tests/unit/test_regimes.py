@@ -18,7 +18,7 @@ def test_a_plan_gives_each_phase_its_size_layers_and_rates():
         ("cmult", 200, "head"),
         ("rpl", 250, "all"),
     ]
-    assert plan.steps[-1].learning_rates == pytest.approx((0.01 / 9, 0.01 / 3, 0.01))
+    assert plan.steps[-1].rates(0.01) == pytest.approx((0.01 / 9, 0.01 / 3, 0.01))
     assert (plan.tta_size, plan.epochs) == (250, 2 + 3 + 7 + 7)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from entr import tables
 from entr.guards import EntrError
-from entr.measures import Environment, Evaluation, Metrics, Quality, Seconds
+from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
 from entr.regimes import Plan, Regime, Training
 
 COSTS = pd.DataFrame(
@@ -18,6 +18,10 @@ COSTS = pd.DataFrame(
 PLAN = Plan.of(Training(), Regime(**dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250)), pretrained=False)
 TIMES = {"no-increase": (100.0, 200.0), "gradual": (50.0, 150.0)}
 ACCURACIES = {"no-increase": 0.81, "gradual": 0.72}
+KNOWN = Quality(
+    correct=9, count=10, accuracy=0.9, macro_f1=0.9, negative_log_likelihood=0.25, calibration_error=0
+)  # fmt: skip
+GROUP = LayerGroup(distance=0.5, norm=20)
 
 
 def metrics(regime, seed, device="A", accuracy=None):
@@ -34,7 +38,12 @@ def metrics(regime, seed, device="A", accuracy=None):
         dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", precision="float32",
         plan=PLAN, epochs=3, classes=4, resumed=0,
         training_images=90, validation_images=10, peak_memory_mb=None, seconds=Seconds(**parts),
-        evaluations=[Evaluation(stage=stage, at="phase", size=250, quality=found) for stage in stages],
+        evaluations=[
+            Evaluation(stage=stage, at=at, size=250, quality=found) for stage in stages for at in ("phase", "full")
+        ],
+        mechanism=[Mechanism(stage=stage, size=250, training=KNOWN, early=GROUP, late=GROUP, head=GROUP)
+                   for stage in stages],
+        test_sizes={100: KNOWN, 350: found},
         seconds_until={"sub-total": early, "total": late}, image_passes=dict.fromkeys(stages, passes),
         environment=Environment(
             device=device, device_type="cpu", threads=2, driver="", python="3", torch="2", torchvision="0", fastai="2"
@@ -55,21 +64,21 @@ def cells():
 
 
 def test_each_row_is_a_cell_and_a_measure(cells):
-    keys = ["dataset", "model", "regime", "seed", "stage", "at", "measure", "basis"]
+    keys = ["dataset", "model", "regime", "seed", "stage", "at", "size", "measure", "basis"]
     assert not cells.duplicated(keys).any()
     assert cells["value"].notna().all()
     assert set(cells["unit"]) == {"share", "nats", "images", "s", "s^-1/2", "1"}
 
 
 def test_the_three_bases_of_time_by_hand(cells):
-    time = {"seed": 0, "stage": "total", "measure": "time"}
+    time = {"seed": 0, "stage": "total", "at": "phase", "measure": "time"}
     assert one(cells, regime="gradual", basis="training", **time) == 150
     assert one(cells, regime="gradual", basis="forward", **time) == pytest.approx(8_000 * 0.001 + 12_000 * 0.004)
     assert one(cells, regime="gradual", basis="latency", **time) == 0.020
 
 
 def test_efficiency_and_its_ratio_by_hand(cells):
-    of = {"seed": 1, "stage": "sub-total", "basis": "training"}
+    of = {"seed": 1, "stage": "sub-total", "at": "phase", "basis": "training"}
     assert one(cells, regime="no-increase", measure="efficiency", **of) == pytest.approx(np.sqrt(0.81 / 100))
     ratio = one(cells, regime="gradual", measure="efficiency_ratio", **of)
     assert np.log(ratio) == pytest.approx((np.log(0.72 / 0.81) - np.log(50 / 100)) / 2)
@@ -102,3 +111,20 @@ def test_times_of_different_devices_are_not_compared(tmp_path):
     with pytest.raises(EntrError, match="ran on A with 2 threads and on B with 2 threads"):
         tables.write(paths, [tmp_path / "costs.csv"], "no-increase", **results)
     assert not any(path.exists() for path in results.values())
+
+
+def test_a_gap_is_between_training_and_validation_at_the_full_size(cells):
+    own = {"regime": "gradual", "seed": 0, "stage": "total", "at": "full"}
+    assert one(cells, **own, measure="training_accuracy") == 0.9
+    assert one(cells, **own, measure="accuracy_gap") == pytest.approx(0.9 - 0.72)
+    assert one(cells, **own, measure="loss_gap") == pytest.approx(1 - 0.25)
+    assert one(cells, **own, measure="weight_distance_late") == 0.5
+    assert one(cells, **own, measure="weight_norm_head") == 20
+
+
+def test_the_finished_network_has_a_row_for_each_test_size(cells):
+    rows = cells[(cells["at"] == "test") & (cells["regime"] == "gradual") & (cells["seed"] == 1)]
+    assert dict(zip(rows["size"], rows["value"], strict=True)) == {100: 0.9, 350: 0.72}
+    assert set(rows["measure"]) == {"accuracy"}
+    summary = tables.summary_of(cells)
+    assert len(summary[(summary["at"] == "test") & (summary["regime"] == "gradual")]) == 2

@@ -5,13 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from entr import training
+from entr import callbacks, training
+from entr.callbacks import Clock, cosine_restarts
 from entr.guards import EntrError
-from entr.measures import Metrics
+from entr.measures import Cell, Metrics
 from entr.regimes import Phase, Plan, RateFinder, Regime, Training
-from entr.training import Cell, cosine_restarts, train_cell
+from entr.training import train_cell
 
 SETTINGS = Training(
     phases={"sgdr": Phase(cycle_length=2), "rpl": Phase(cycles=2, layers="all", rate_divisors=(9, 3, 1))},
@@ -20,6 +22,7 @@ SETTINGS = Training(
     full_size=40,
     batch_size=16,
     rate_finder=RateFinder(steps=6),
+    test_sizes=(24, 56),
     tta_views=2,
     device="cpu",
 )
@@ -47,9 +50,9 @@ def trained(dataset, tmp_path_factory):
     return folder, run(dataset, folder)
 
 
-def test_a_cell_leaves_its_five_files(trained):
+def test_a_cell_leaves_its_six_files(trained):
     folder, _ = trained
-    names = ["history.csv", "lr_find.csv", "metrics.json", "model.safetensors", "predictions.csv"]
+    names = ["history.csv", "lr_find.csv", "metrics.json", "model.safetensors", "predictions.csv", "steps.csv"]
     assert sorted(path.name for path in folder.iterdir()) == names
 
 
@@ -68,6 +71,41 @@ def test_the_finder_is_recorded_before_each_phase(trained):
     first = curve[curve["phase"] == "sgdr"]["learning_rate"]
     assert first.iloc[0] == pytest.approx(1e-5)
     assert (first.diff().dropna() > 0).all()
+
+
+def test_each_training_step_is_kept_with_the_rates_that_the_plan_gives_it(trained):
+    steps = pd.read_csv(trained[0] / "steps.csv")
+    assert steps["step"].tolist() == list(range(1, 13))
+    assert steps["size"].tolist() == [24] * 6 + [32] * 6
+    assert steps["epoch"].tolist() == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
+    # one cosine of two epochs, then two of one, each from the full rate
+    cosine = 0.01 * (1 + np.cos(np.pi * np.arange(6) / 6)) / 2
+    assert steps["learning_rate"][:6].tolist() == pytest.approx(cosine)
+    assert steps["learning_rate"][6:].tolist() == pytest.approx([0.01, 0.0075, 0.0025] * 2)
+    assert (steps["rate_early"][6:] * 9).tolist() == pytest.approx(steps["learning_rate"][6:].tolist())
+    assert (steps["rate_late"][6:] * 3).tolist() == pytest.approx(steps["learning_rate"][6:].tolist())
+    assert set(steps["momentum"]) == {0.9}
+    history = pd.read_csv(trained[0] / "history.csv")
+    assert np.isfinite(steps["loss"]).all()
+    assert steps["loss"][9:].mean() == pytest.approx(history["training_loss"].iloc[-1], rel=0.2)
+
+
+def test_training_images_test_sizes_and_the_way_of_the_weights_are_measured(trained):
+    folder, metrics = trained
+    assert [one.stage for one in metrics.mechanism] == ["sub-total", "total"]
+    first, last = metrics.mechanism
+    assert first.size == last.size == 40
+    assert first.training.count == 56
+    assert 0 < first.early.distance < last.early.distance
+    assert list(metrics.test_sizes) == [24, 56]
+    # at the size of the last phase the same images go through the same network
+    own = next(one for one in metrics.evaluations if (one.stage, one.at) == ("total", "phase"))
+    assert metrics.test_sizes[24].count == own.quality.count
+    network = load_file(folder / "model.safetensors")
+    norm = torch.cat(
+        [value.flatten() for name, value in network.items() if re.match(r"1\..*(weight|bias)$", name)]
+    ).norm()
+    assert last.head.norm == pytest.approx(float(norm), rel=1e-5)
 
 
 def test_each_stage_is_measured_at_its_own_and_at_the_full_size(trained):
@@ -159,9 +197,9 @@ class Spy(training.Callback):
         )
 
 
-def trainer(dataset, weights=None):
-    plan = Plan.of(SETTINGS, Regime(**SIZES), pretrained=weights is not None)
-    made = training.Trainer(CELL, plan, training.Clock(torch.device("cpu")))
+def trainer(dataset, weights=None, finder=SETTINGS.rate_finder):
+    plan = Plan.of(SETTINGS.model_copy(update={"rate_finder": finder}), Regime(**SIZES), pretrained=weights is not None)
+    made = training.Trainer(CELL, plan, Clock(torch.device("cpu")))
     pixels = training.Pixels.open(dataset / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")
     made.open(pixels, weights)
     return made
@@ -199,13 +237,41 @@ def test_the_finder_leaves_the_network_as_it_was(dataset):
     made = trainer(dataset)
     before = {name: value.clone() for name, value in made.learner.model.state_dict().items()}
     images = training.resized(made.pixels, 24, "crop", torch.device("cpu"))
-    made._record_rates(made.plan.steps[0], images)
+    made._find_rate(made.plan.steps[0], images)
     after = made.learner.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize("rule", ["valley", "steep", "minimum"])
+def test_the_finder_chooses_the_rate_of_a_phase_where_the_key_says_so(dataset, rule):
+    made = trainer(dataset, finder=RateFinder(steps=30, start=1e-4, end=1, rule=rule))
+    made.train(made.plan.steps[0])
+    curve = pd.DataFrame(made.rates)
+    # fastai leaves out the first tenth and the last five
+    trimmed = curve["learning_rate"].iloc[3:-5].tolist()
+    rate = made.steps[0]["learning_rate"]
+    assert (10 * rate if rule == "minimum" else rate) == pytest.approx(
+        min(trimmed, key=lambda one: abs(one - (10 * rate if rule == "minimum" else rate)))
+    )
+    assert rate != SETTINGS.learning_rate
+    if rule == "minimum":
+        best = curve.iloc[3:-5].set_index("learning_rate")["loss"].idxmin()
+        assert rate == pytest.approx(best / 10)
+
+
+def test_a_finder_that_stopped_too_early_to_choose_is_an_error(dataset):
+    made = trainer(dataset, finder=RateFinder(steps=30, start=1, end=1e9, rule="valley"))
+    with pytest.raises(EntrError, match=r"stopped after \d+ of 30 steps, .*training\.rate_finder\.rule: none"):
+        made.train(made.plan.steps[0])
+
+
+def test_a_rule_needs_a_curve():
+    with pytest.raises(ValidationError, match="needs a curve of at least 20 steps"):
+        RateFinder(steps=10, rule="valley")
+
+
 def test_a_long_epoch_speaks_up_before_it_ends(dataset, monkeypatch, caplog):
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(callbacks, "SECONDS_BETWEEN_LINES", 0)
     monkeypatch.setattr(training.log, "propagate", True)
     made = trainer(dataset)
     with caplog.at_level("INFO", "entr"):

@@ -72,6 +72,54 @@ rule aggregate:
         "../scripts/aggregate.py"
 
 
+# of each schedule and finder's curve the first seed's, for the others' are alike
+rule collect_records:
+    input:
+        history=collect(
+            "results/cells/{dataset}/{model}/{regime}/seed{seed}/history.csv",
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+        steps=collect(
+            "results/cells/{dataset}/{model}/{regime}/seed{seed}/steps.csv",
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds[0],
+        ),
+        lr_find=collect(
+            "results/cells/{dataset}/{model}/{regime}/seed{seed}/lr_find.csv",
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds[0],
+        ),
+        predictions=collect(
+            "results/cells/{dataset}/{model}/{regime}/seed{seed}/predictions.csv",
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+    output:
+        history="results/tables/history.csv",
+        steps="results/tables/steps.csv",
+        lr_find="results/tables/lr_find.csv",
+        confusions="results/tables/confusions.csv",
+    log:
+        "results/logs/collect_records.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        code=code_digest("collect_records"),
+    message:
+        "collecting what the cells recorded"
+    script:
+        "../scripts/collect_records.py"
+
+
 rule draw:
     input:
         cells="results/tables/cells.csv",

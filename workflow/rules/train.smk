@@ -29,6 +29,7 @@ rule train:
     output:
         metrics="results/cells/{dataset}/{model}/{regime}/seed{seed}/metrics.json",
         history="results/cells/{dataset}/{model}/{regime}/seed{seed}/history.csv",
+        steps="results/cells/{dataset}/{model}/{regime}/seed{seed}/steps.csv",
         lr_find="results/cells/{dataset}/{model}/{regime}/seed{seed}/lr_find.csv",
         predictions="results/cells/{dataset}/{model}/{regime}/seed{seed}/predictions.csv",
         network="results/cells/{dataset}/{model}/{regime}/seed{seed}/model.safetensors",

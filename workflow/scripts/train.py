@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from entr import guards, regimes, training
+from entr import guards, measures, regimes, training
 
 guards.report_to(snakemake.log[0])
 training.train_cell(
-    training.Cell(**snakemake.wildcards, weights=snakemake.params.weights),
+    measures.Cell(**snakemake.wildcards, weights=snakemake.params.weights),
     regimes.Plan.model_validate(snakemake.params.plan),
     pixels=snakemake.input.pixels,
     manifest=snakemake.input.manifest,

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from entr import zoo
 from entr.guards import EntrError
 from entr.limits import Limits
 from entr.regimes import TTA, Plan, Regime, Training
-from entr.section import Section
+from entr.section import Distinct, Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
@@ -25,16 +25,6 @@ TimeBasis = Literal["training", "forward", "latency"]
 
 MOST_NAMES = 40
 """Names that a message lists."""
-
-
-def _distinct(values: tuple) -> tuple:
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(f"{', '.join(repeated)} is listed more than once; list each once")
-    return values
-
-
-Distinct = AfterValidator(_distinct)
 
 
 class Grid(Section):

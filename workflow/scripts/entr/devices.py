@@ -14,6 +14,10 @@ from entr.measures import Environment
 
 log = logging.getLogger("entr")
 
+SHARE_FOR_IMAGES = 0.4
+"""Of the free memory of a GPU that images may take: a dataset lies there as it is stored and at one size,
+and the network wants the rest."""
+
 
 def choose(wanted: str) -> torch.device:
     """Return the device to use, and say so.
@@ -88,6 +92,11 @@ def name(device: torch.device) -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Tell whether a device holds so many bytes beside a network at work; a processor holds what the host does."""
+    return device.type != "cuda" or size < SHARE_FOR_IMAGES * torch.cuda.mem_get_info(device)[0]
 
 
 def synchronize(device: torch.device) -> None:

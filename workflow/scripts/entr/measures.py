@@ -13,6 +13,20 @@ from entr.section import Section
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Cell(Section):
+    """Which cell of the grid this is."""
+
+    dataset: str
+    model: str
+    regime: str
+    seed: NonNegativeInt
+    weights: str
+    """First weights of the body: `imagenet`, the name of a file, or `none`, random numbers."""
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.model} {self.regime} seed {self.seed}"
+
+
 class Quality(Section):
     """How good predictions are."""
 
@@ -70,6 +84,29 @@ class Evaluation(Section):
     quality: Quality
 
 
+class LayerGroup(Section):
+    """How far the weights of some layers have come from the first ones."""
+
+    distance: NonNegativeFloat
+    """Euclidean distance from the first weights, relative to the norm of those."""
+    norm: NonNegativeFloat
+    """Euclidean norm."""
+
+
+class Mechanism(Section):
+    """What a stage says of how the network learns [paper, Discussion]; descriptive."""
+
+    stage: Stage
+    size: PositiveInt
+    """Side of the images in px: the full size."""
+    training: Quality
+    """On the training images as they are, in evaluation mode; beside that of the validation images at
+    the same size it gives the generalisation gap."""
+    early: LayerGroup
+    late: LayerGroup
+    head: LayerGroup
+
+
 class Seconds(Section):
     """Where the wall time of a cell went, in seconds; the parts add up to `wall`."""
 
@@ -82,7 +119,7 @@ class Seconds(Section):
     rate_finder: NonNegativeFloat
     """Learning-rate finder; it is also what warms the device up before each phase."""
     evaluation: NonNegativeFloat
-    """Measuring the stages, test-time augmentation included."""
+    """Measuring the stages, with test-time augmentation, the training images and the test sizes."""
     loading: NonNegativeFloat
     """Building the network and opening the pixels."""
     checkpoint: NonNegativeFloat
@@ -112,15 +149,9 @@ class Environment(Section):
     fastai: str
 
 
-class Metrics(Section):
+class Metrics(Cell):
     """All that is known of one finished cell."""
 
-    dataset: str
-    model: str
-    regime: str
-    seed: NonNegativeInt
-    weights: str
-    """First weights of the body: `imagenet`, the name of a file, or `none`, random numbers."""
     plan: Plan
     """How it was trained, with every setting."""
     precision: Literal["float32", "bf16"]
@@ -131,6 +162,10 @@ class Metrics(Section):
     training_images: PositiveInt
     validation_images: PositiveInt
     evaluations: tuple[Evaluation, ...]
+    mechanism: tuple[Mechanism, ...]
+    """Of the stages before and after re-training the pretrained layers."""
+    test_sizes: dict[int, Quality]
+    """Of the finished network by the side of the images in px, without test-time augmentation."""
     seconds_until: dict[Stage, NonNegativeFloat]
     """*T* on the basis `training`: seconds of resizing and training until each stage."""
     image_passes: dict[str, dict[int, NonNegativeInt]]

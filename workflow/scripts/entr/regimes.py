@@ -6,7 +6,7 @@ phase, and test-time augmentation after them, an image size in pixels.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,9 +18,10 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     WithJsonSchema,
+    model_validator,
 )
 
-from entr.section import Section
+from entr.section import Distinct, Section
 
 Layers = Literal["head", "all"]
 Fit = Literal["crop", "squish", "pad"]
@@ -28,6 +29,9 @@ TTA = "tta"
 """The key of a regime that says at which size test-time augmentation is evaluated."""
 ANY = "any"
 """The key of a mapping in place of a size: its sizes are drawn anew for each batch."""
+
+STEPS_TO_CHOOSE = 20
+"""Steps of the learning-rate finder without which a suggestion would be chance."""
 
 Stage = Literal["sub-total", "total", "total-tta"]
 """Before re-training the pretrained layers, after it, and after it with test-time augmentation."""
@@ -69,7 +73,7 @@ class Augmentation(Section):
 
 
 class RateFinder(Section):
-    """The learning-rate finder, run and recorded before each phase; it chooses nothing."""
+    """The learning-rate finder, run and recorded before each phase."""
 
     start: PositiveFloat = 1e-5
     """First learning rate."""
@@ -77,6 +81,16 @@ class RateFinder(Section):
     """Last learning rate, unless the loss exceeds four times its best before."""
     steps: Annotated[int, Field(ge=6)] = 100
     """Training steps over which the rate grows exponentially."""
+    rule: Literal["none", "valley", "steep", "minimum"] = "none"
+    """Which of fastai's suggestions becomes the learning rate of the phase, in place of `learning_rate`:
+    `valley`, two thirds into the longest fall of the loss; `steep`, where it falls fastest; `minimum`, a
+    tenth of the rate where it is lowest. `none` chooses nothing: a rate for each regime confounds them."""
+
+    @model_validator(mode="after")
+    def _has_a_curve_to_choose_from(self) -> Self:
+        if self.rule != "none" and self.steps < STEPS_TO_CHOOSE:
+            raise ValueError(f"rule: {self.rule} needs a curve of at least {STEPS_TO_CHOOSE} steps; raise steps")
+        return self
 
 
 class Training(Section):
@@ -113,6 +127,9 @@ class Training(Section):
     """Random changes to training images, and to those of test-time augmentation."""
     tta_views: NonNegativeInt = 4
     """Augmented views that test-time augmentation averages with the plain one."""
+    test_sizes: Annotated[tuple[PositiveInt, ...], Distinct] = (75, 100, 150, 200, 250, 300, 350)
+    """Sides in px at which the finished network is measured as well; a network trained at one size can be
+    better at another."""
     rate_finder: RateFinder = RateFinder()
     """The learning-rate finder."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
@@ -204,8 +221,8 @@ class Step(Section):
     lengths: tuple[int, ...]
     """Epochs in each cycle."""
     layers: Layers
-    learning_rates: tuple[float, float, float]
-    """Of early layers, late layers and head, at the start of each cycle."""
+    rate_divisors: tuple[float, float, float]
+    """The learning rate of early layers, late layers and head is divided by these."""
 
     @property
     def epochs(self) -> int:
@@ -216,6 +233,10 @@ class Step(Section):
     def size(self) -> int:
         """Side in px of what the network is shown at the end of the phase, and at which it is measured."""
         return self.enlarge_to or self.sizes[-1]
+
+    def rates(self, learning_rate: float) -> tuple[float, ...]:
+        """Return the rates of early layers, late layers and head at the start of each cycle."""
+        return tuple(learning_rate / divisor for divisor in self.rate_divisors)
 
     def shown(self) -> tuple[int, ...]:
         """Return every side in px that the network is shown."""
@@ -286,5 +307,5 @@ def _step(name: str, training: Training, regime: Regime, *, pretrained: bool) ->
         enlarge_to=regime.enlarge_to,
         lengths=phase.lengths,
         layers=(regime.layers or phase.layers) if pretrained else "all",
-        learning_rates=tuple(training.learning_rate / divisor for divisor in phase.rate_divisors),
+        rate_divisors=phase.rate_divisors,
     )

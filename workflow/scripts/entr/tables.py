@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from entr.guards import EntrError, atomic_write
-from entr.measures import Metrics
+from entr.measures import Mechanism, Metrics, Quality
 
 CELL = ["dataset", "model", "regime", "seed"]
-MEASURE = ["stage", "at", "measure", "basis", "unit"]
+MEASURE = ["stage", "at", "size", "measure", "basis", "unit"]
 UNITS = {
     "accuracy": "share",
     "macro_f1": "share",
@@ -88,9 +88,12 @@ def cells_of(metrics: Sequence[Metrics], costs: pd.DataFrame, control: str) -> p
     -------
     DataFrame
         Columns ``dataset, model, regime, seed, stage, at, size, measure, basis, value, unit``.
-        ``at`` is ``phase`` (the phase's own size, as in the paper) or ``full``; ``basis`` names
-        the *T* of a time, an efficiency (*As*) or an efficiency ratio to the control of the
-        same seed.
+        ``at`` is ``phase`` (the phase's own size, as in the paper), ``full`` or ``test`` (the
+        finished network at each of the test sizes); ``basis`` names the *T* of a time, an
+        efficiency (*As*) or an efficiency ratio to the control of the same seed. A gap is of
+        training images, as they are, over validation images: of accuracy the one less the other,
+        of loss (negative log likelihood) the other less the one. A weight distance is relative to
+        the first weights, by group of layers.
     """
     table = pd.DataFrame([row for one in metrics for row in _rows(one, costs)])
     efficiency = table[table["measure"] == "efficiency"]
@@ -103,14 +106,37 @@ def cells_of(metrics: Sequence[Metrics], costs: pd.DataFrame, control: str) -> p
 
 
 def _rows(metrics: Metrics, costs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    cell = {name: getattr(metrics, name) for name in CELL}
     for evaluation in metrics.evaluations:
-        key = {name: getattr(metrics, name) for name in CELL} | evaluation.model_dump(exclude={"quality"})
+        key = cell | evaluation.model_dump(exclude={"quality"})
         for measure, unit in UNITS.items():
             yield key | {"measure": measure, "basis": "", "value": getattr(evaluation.quality, measure), "unit": unit}
         for basis, seconds in times(metrics, evaluation.stage, costs).items():
             efficiency = np.sqrt(evaluation.quality.accuracy / seconds)
             yield key | {"measure": "time", "basis": basis, "value": seconds, "unit": "s"}
             yield key | {"measure": "efficiency", "basis": basis, "value": efficiency, "unit": "s^-1/2"}
+    of_validation = {one.stage: one.quality for one in metrics.evaluations if one.at == "full"}
+    for one in metrics.mechanism:
+        key = cell | {"stage": one.stage, "at": "full", "size": one.size, "basis": ""}
+        for measure, (value, unit) in _mechanism(one, of_validation[one.stage]).items():
+            yield key | {"measure": measure, "value": value, "unit": unit}
+    for size, found in metrics.test_sizes.items():
+        key = cell | {"stage": "total", "at": "test", "size": size, "basis": ""}
+        yield key | {"measure": "accuracy", "value": found.accuracy, "unit": "share"}
+
+
+def _mechanism(one: Mechanism, of_validation: Quality) -> dict[str, tuple[float, str]]:
+    """Return value and unit of each measure of how a network learns."""
+    loss = one.training.negative_log_likelihood
+    groups = {name: getattr(one, name) for name in ("early", "late", "head")}
+    return {
+        "training_accuracy": (one.training.accuracy, "share"),
+        "training_negative_log_likelihood": (loss, "nats"),
+        "accuracy_gap": (one.training.accuracy - of_validation.accuracy, "share"),
+        "loss_gap": (of_validation.negative_log_likelihood - loss, "nats"),
+        **{f"weight_distance_{name}": (group.distance, "1") for name, group in groups.items()},
+        **{f"weight_norm_{name}": (group.norm, "1") for name, group in groups.items()},
+    }
 
 
 def times(metrics: Metrics, stage: str, costs: pd.DataFrame) -> dict[str, float]:

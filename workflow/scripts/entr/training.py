@@ -10,218 +10,44 @@ import logging
 import math
 import random
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
-from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
+from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.callback.schedule import ParamScheduler, SchedCos
+from fastai.callback.schedule import ParamScheduler, minimum, steep, valley
 from fastai.callback.training import BnFreeze, GradientAccumulation
 from fastai.data.core import DataLoaders
-from fastai.learner import CastToTensor, Learner, Recorder
+from fastai.learner import Learner, Recorder
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from entr import devices, networks
+from entr.callbacks import Clock, EpochClock, History, Progress, SizeByEpoch, Steps, cosine_restarts
 from entr.checkpoints import Checkpoint
 from entr.guards import EntrError, atomic_write, sha256
-from entr.measures import Evaluation, Metrics, Quality, Seconds, quality
+from entr.measures import Cell, Evaluation, LayerGroup, Mechanism, Metrics, Quality, quality
 from entr.pixels import Cuts, Draws, Pixels, Resized, loader, resized
-from entr.regimes import Plan, Step
-from entr.section import Section
+from entr.regimes import Plan, Stage, Step
 
 log = logging.getLogger("entr")
 
-SECONDS_BETWEEN_LINES = 20
-"""A person who watches hears of a long epoch this often."""
-
-
-class Cell(Section):
-    """Which cell of the grid this is."""
-
-    dataset: str
-    model: str
-    regime: str
-    seed: int
-    weights: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset} {self.model} {self.regime} seed {self.seed}"
-
-
-@dataclass
-class Clock:
-    """Seconds by what they were spent on; the device has finished whenever it is read."""
-
-    device: torch.device
-    started: float = field(default_factory=time.perf_counter)
-    seconds: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def since_the_process_began(cls, device: torch.device) -> "Clock":
-        """Return a clock that has run while Python and its packages were loaded."""
-        age = time.time() - psutil.Process().create_time()
-        return cls(device, time.perf_counter() - age, Counter(starting=age))
-
-    def now(self) -> float:
-        """Return seconds since the clock began."""
-        devices.synchronize(self.device)
-        return time.perf_counter() - self.started
-
-    @contextmanager
-    def on(self, what: str) -> Iterator[None]:
-        """Add the time that a block takes."""
-        begin = self.now()
-        yield
-        self.seconds[what] += self.now() - begin
-
-    def go_on(self, seconds: dict[str, float], wall: float) -> None:
-        """Add the time that a job spent which was killed; what it had not finished is lost and not counted."""
-        self.seconds.update(seconds)
-        self.started -= wall
-
-    @property
-    def training(self) -> float:
-        """*T* so far: seconds in training steps and in the resizing that they need."""
-        return self.seconds["training"] + self.seconds["resize"]
-
-    def summary(self) -> Seconds:
-        """Return all parts and their sum."""
-        wall = self.now()
-        parts = {name: self.seconds[name] for name in Seconds.model_fields if name not in {"other", "wall"}}
-        return Seconds(**parts, other=max(0.0, wall - sum(parts.values())), wall=wall)
-
-
-class EpochClock(Callback):
-    """Time training and validation of each epoch apart; before every other callback."""
-
-    order = -100
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-
-    def before_train(self) -> None:  # noqa: D102
-        self.begin = self.clock.now()
-
-    def after_train(self) -> None:  # noqa: D102
-        self.training_seconds = self.clock.now() - self.begin
-        self.clock.seconds["training"] += self.training_seconds
-
-    def before_validate(self) -> None:  # noqa: D102
-        self.begin = self.clock.now()
-
-    def after_validate(self) -> None:  # noqa: D102
-        self.validation_seconds = self.clock.now() - self.begin
-        self.clock.seconds["validation"] += self.validation_seconds
-
-
-class Progress:
-    """Tell a person which cell trains, how far it is, how well, and how long it will take."""
-
-    def __init__(self, cell: Cell, plan: Plan, clock: Clock) -> None:
-        self.cell, self.plan, self.clock = cell, plan, clock
-        self.epoch, self.work_done, self.said = 0, 0.0, clock.now()
-        self.work = sum(_work(step, epoch) for step in plan.steps for epoch in range(step.epochs))
-
-    def is_due(self) -> bool:
-        """Tell whether a person has waited long; without waiting for the device."""
-        return time.perf_counter() - self.clock.started > self.said + SECONDS_BETWEEN_LINES
-
-    def say(self, step: Step, size: int, text: str) -> None:
-        """Log one line."""
-        self.said = self.clock.now()
-        log.info(
-            "%s: %s at %d px, epoch %d of %d: %s%s",
-            self.cell, step.phase, size, self.epoch, self.plan.epochs, text, self._left(),
-        )  # fmt: skip
-
-    def _left(self) -> str:
-        """Say how long the rest will take, once an epoch has shown how fast the machine is."""
-        if not self.work_done:
-            return ""
-        seconds = self.said / self.work_done * (self.work - self.work_done)
-        return f", about {int(seconds) // 60}:{int(seconds) % 60:02d} min left"
-
-
-def _work(step: Step, epoch: int) -> float:
-    """Return what an epoch costs relative to others: a step through all layers is thrice a forward pass."""
-    return step.shown_in(epoch) ** 2 * (3 if step.layers == "all" else 1)
-
-
-class SizeByEpoch(Callback):
-    """Give each epoch the batches of its size; before the clock of its training starts."""
-
-    order = -101
-
-    def __init__(self, loaders: Sequence[DataLoaders]) -> None:
-        self.loaders = loaders
-
-    def before_epoch(self) -> None:  # noqa: D102
-        self.learn.dls = self.loaders[self.epoch]
-
-
-class History(Callback):
-    """Keep a row for each epoch and tell the person who watches; after fastai's recorder."""
-
-    order = 70
-
-    def __init__(self, step: Step, rows: list[dict[str, Any]], progress: Progress) -> None:
-        self.step, self.rows, self.progress = step, rows, progress
-
-    def before_epoch(self) -> None:  # noqa: D102
-        self.progress.epoch += 1
-
-    def after_batch(self) -> None:  # noqa: D102
-        if self.iter == 0 and self.training:
-            self.rate = self.opt.hypers[-1]["lr"]
-        if self.training and self.progress.is_due():
-            self.progress.say(self.step, self._size(), f"{100 * (self.iter + 1) / self.n_iter:.0f} % of the epoch")
-
-    def _size(self) -> int:
-        return self.step.shown_in(self.epoch)
-
-    def after_epoch(self) -> None:  # noqa: D102
-        train_loss, valid_loss, share = self.recorder.final_record
-        clock = self.learn.epoch_clock  # fastai names a callback so
-        train = self.dls.train
-        images = len(train) // train.parts * train.bs
-        self.rows.append(
-            {
-                "epoch": self.progress.epoch,
-                "phase": self.step.phase,
-                "size": self._size(),
-                "layers": self.step.layers,
-                "learning_rate": self.rate,
-                "training_loss": train_loss,
-                "validation_loss": valid_loss,
-                "accuracy": share,
-                "training_seconds": clock.training_seconds,
-                "validation_seconds": clock.validation_seconds,
-                "images_per_second": images / clock.training_seconds,
-            }
-        )
-        if not math.isfinite(train_loss):
-            # a clear error is raised outside: fastai would wrap it in words of its own
-            raise CancelFitException
-        self.progress.work_done += _work(self.step, self.epoch)
-        self.progress.say(
-            self.step,
-            self._size(),
-            f"loss {train_loss:.3f} training, {valid_loss:.3f} validation, accuracy {100 * share:.1f} %",
-        )
+RULES = {"valley": valley, "steep": steep, "minimum": minimum}
+"""fastai's suggestions for a learning rate from the finder's curve."""
+FEWEST_TO_CHOOSE_FROM = 6
+"""Points of the finder's curve without which a suggestion would be chance."""
 
 
 def train_cell(
@@ -251,9 +77,9 @@ def train_cell(
     weights : path or None
         Weights of the whole network, or none for random ones.
     folder : path
-        Gets ``metrics.json`` (`measures.Metrics`), ``history.csv`` (a row an epoch),
-        ``lr_find.csv`` (a row a step of the finder), ``predictions.csv`` (a row a stage, size
-        and validation image) and ``model.safetensors``; the metrics last.
+        Gets ``metrics.json`` (`measures.Metrics`), ``history.csv`` (a row an epoch), ``steps.csv``
+        (a row a training step), ``lr_find.csv`` (a row a step of the finder), ``predictions.csv`` (a
+        row a stage, size and validation image) and ``model.safetensors``; the metrics last.
     checkpoint : path
         Keeps what is finished after each phase; removed when the cell is.
     code : str
@@ -314,9 +140,12 @@ class Trainer:
         self.cell, self.plan, self.clock = cell, plan, clock
         self.progress = Progress(cell, plan, clock)
         self.history: list[dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []
         self.rates: list[dict[str, Any]] = []
         self.predictions: list[pd.DataFrame] = []
         self.evaluations: list[Evaluation] = []
+        self.mechanism: list[Mechanism] = []
+        self.test_sizes: dict[int, Quality] = {}
         self.seconds_until: dict[str, float] = {}
         self.image_passes: dict[str, dict[int, int]] = {}
         self.passes: Counter[int] = Counter()
@@ -326,7 +155,7 @@ class Trainer:
     def open(self, pixels: Pixels, weights: str | Path | None) -> None:
         """Build the network and the learner."""
         with self.clock.on("loading"):
-            self.pixels = pixels
+            self.pixels = pixels.to(self.clock.device)
             self.training_rows = np.flatnonzero(~pixels.validation)
             self.validation_rows = np.flatnonzero(pixels.validation)
             if weights is None:
@@ -337,6 +166,8 @@ class Trainer:
             self._draw_from("network")
             settings = self.plan.training
             network = networks.build(self.cell.model, len(pixels.labels), settings.dropout, weights)
+            self.splitter = networks.layer_groups(self.cell.model)
+            self.first_weights = self._weights(network)
             self.learner = Learner(
                 DataLoaders(),
                 network.to(self.clock.device, memory_format=torch.channels_last),
@@ -350,13 +181,17 @@ class Trainer:
                     fused=self.clock.device.type == "cuda",
                 ),
                 lr=settings.learning_rate,
-                splitter=networks.layer_groups(self.cell.model),
+                splitter=self.splitter,
                 metrics=accuracy,
                 train_bn=False,
                 default_cbs=False,
                 # a frozen body's BatchNorm uses its stored statistics, as in fastai 0.7
-                cbs=[TrainEvalCallback(), Recorder(), CastToTensor(), BnFreeze(), *self._numerics()],
+                cbs=[TrainEvalCallback(), Recorder(), BnFreeze(), *self._numerics()],
             )
+
+    def _weights(self, network: nn.Module) -> list[Tensor]:
+        """Return a copy of the weights of each layer group, shape (weights,)."""
+        return [torch.cat([one.detach().flatten() for one in group]).cpu() for group in self.splitter(network)]
 
     def _numerics(self) -> list[Callback]:
         """Return fastai's callbacks for the precision and for batches in parts."""
@@ -381,8 +216,10 @@ class Trainer:
                     "epoch": self.progress.epoch,
                     "work_done": self.progress.work_done,
                     "history": self.history,
+                    "steps": self.steps,
                     "rates": self.rates,
                     "evaluations": [one.model_dump(mode="json") for one in self.evaluations],
+                    "mechanism": [one.model_dump(mode="json") for one in self.mechanism],
                     "predictions": [
                         {name: [str(column.dtype), column.tolist()] for name, column in table.items()}
                         for table in self.predictions
@@ -404,8 +241,10 @@ class Trainer:
         self.finished, self.resumed, self.peak_memory = kept["finished"], kept["resumed"] + 1, kept["peak_memory"]
         self.clock.go_on(kept["seconds"], kept["wall"])
         self.progress.epoch, self.progress.work_done = kept["epoch"], kept["work_done"]
-        self.history, self.rates, self.seconds_until = kept["history"], kept["rates"], kept["seconds_until"]
+        self.history, self.steps, self.rates = kept["history"], kept["steps"], kept["rates"]
+        self.seconds_until = kept["seconds_until"]
         self.evaluations = [Evaluation.model_validate(one) for one in kept["evaluations"]]
+        self.mechanism = [Mechanism.model_validate(one) for one in kept["mechanism"]]
         self.predictions = [
             pd.DataFrame({name: pd.Series(values, dtype=kind) for name, (kind, values) in table.items()})
             for table in kept["predictions"]
@@ -425,19 +264,22 @@ class Trainer:
         """Train one phase: record the finder's curve, then run the phase's cycles."""
         with self._within_memory(f"phase {step.phase}", step.size):
             with self.clock.on("resize"):
-                images = {size: self._resized(size, step.enlarge_to) for size in step.reduced_to()}
+                images = {size: self._resized(self.pixels, size, step.enlarge_to) for size in step.reduced_to()}
             self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
             with self.clock.on("rate_finder"):
-                for one in images.values():
-                    self._record_rates(step, one)
+                # at every size, which warms the device up for it; of a drawn size the largest is the last
+                *_, rate = (self._find_rate(step, one) for one in images.values())
             self._draw_from(step.phase)
             loaders = self._loaders_of(step, images)
-            schedule = ParamScheduler({"lr": cosine_restarts(step.learning_rates, step.lengths)})
-            history = History(step, self.history, self.progress)
+            listeners = [
+                SizeByEpoch(loaders),
+                EpochClock(self.clock),
+                ParamScheduler({"lr": cosine_restarts(step.rates(rate), step.lengths)}),
+                Steps(step, self.steps, self.progress),
+                History(step, self.history, self.progress),
+            ]
             with self.learner.no_logging():
-                self.learner.fit(
-                    step.epochs, cbs=[SizeByEpoch(loaders), EpochClock(self.clock), schedule, history], reset_opt=True
-                )
+                self.learner.fit(step.epochs, cbs=listeners, reset_opt=True)
         self._check_loss()
         self._count(step, loaders)
 
@@ -478,19 +320,32 @@ class Trainer:
                 f"{last['epoch']}, at learning rate {last['learning_rate']:g}; lower training.learning_rate"
             )
 
-    def _record_rates(self, step: Step, images: Resized) -> None:
-        """Run fastai's finder, which restores the network; it chooses nothing."""
+    def _find_rate(self, step: Step, images: Resized) -> float:
+        """Run fastai's finder, which restores the network, keep its curve, and return the head's rate."""
         finder = self.plan.training.rate_finder
         self._draw_from(f"{step.phase} finder")
         self.learner.dls = self._loaders(images)
         with tempfile.TemporaryDirectory() as folder:
             self.learner.path = Path(folder)
             self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
-        recorder = self.learner.recorder
+        rates, losses = self.learner.recorder.lrs, list(map(float, self.learner.recorder.losses))
         self.rates += [
-            {"phase": step.phase, "size": images.size, "step": number, "learning_rate": rate, "loss": float(loss)}
-            for number, (rate, loss) in enumerate(zip(recorder.lrs, recorder.losses, strict=True))
+            {"phase": step.phase, "size": images.size, "step": number, "learning_rate": rate, "loss": loss}
+            for number, (rate, loss) in enumerate(zip(rates, losses, strict=True))
         ]
+        if finder.rule == "none":
+            return self.plan.training.learning_rate
+        # as fastai's own finder does: without the noisy first tenth and what rises at the end
+        begin, end = finder.steps // 10, len(rates) - 5
+        if end - begin < FEWEST_TO_CHOOSE_FROM:
+            raise EntrError(
+                f"{self.cell}: the learning-rate finder of phase {step.phase} stopped after {len(rates)} of "
+                f"{finder.steps} steps, too few to choose a rate from; set training.rate_finder.rule: none, or lower "
+                "training.rate_finder.end"
+            )
+        found, _ = RULES[finder.rule](torch.tensor(rates[begin:end]), torch.tensor(losses[begin:end]), finder.steps)
+        log.info("%s: %s learns at %.2g, by the finder's rule %s", self.cell, step.phase, found, finder.rule)
+        return found
 
     def measure(self, stage: str, size: int) -> None:
         """Measure a stage at the size of its phase and at the full size."""
@@ -498,20 +353,58 @@ class Trainer:
         self.image_passes[stage] = dict(self.passes)
         full = self.plan.training.full_size
         with self._within_memory(f"stage {stage}", max(size, full)), self.clock.on("evaluation"):
-            found = {side: self._predict(self._resized(side), with_tta=stage == "total-tta") for side in {size, full}}
+            sides = {side: self._cuts(self.validation_rows, side) for side in {size, full}}
+            found = {side: self._predict(cuts, with_tta=stage == "total-tta") for side, cuts in sides.items()}
             of_phase = self._keep(stage, "phase", size, found[size])
-            self._keep(stage, "full", full, found[full])
+            of_full = self._keep(stage, "full", full, found[full])
+            if stage != "total-tta":
+                self._explain(stage, of_full)
+            if stage == "total":
+                self._measure_at_test_sizes()
         log.info("%s: %s accuracy %.1f %% at %d px", self.cell, stage, 100 * of_phase.accuracy, size)
 
-    def _predict(self, images: Resized, *, with_tta: bool) -> NDArray[np.float32]:
-        """Return class probabilities of the validation images, the equal mean over all views."""
+    def _explain(self, stage: Stage, of_validation: Quality) -> None:
+        """Measure how well the training images are known, and how far the weights have come."""
+        full = self.plan.training.full_size
+        of_training = quality(
+            self._predict(self._cuts(self.training_rows, full)), self.pixels.classes[self.training_rows]
+        )
+        groups = {
+            name: LayerGroup(distance=float((now - first).norm() / first.norm()), norm=float(now.norm()))
+            for name, now, first in zip(
+                ("early", "late", "head"), self._weights(self.learner.model), self.first_weights, strict=True
+            )
+        }
+        self.mechanism.append(Mechanism(stage=stage, size=full, training=of_training, **groups))
+        log.info(
+            "%s: %s accuracy at %d px: %.1f %% of training images, %.1f %% of validation images",
+            self.cell, stage, full, 100 * of_training.accuracy, 100 * of_validation.accuracy,
+        )  # fmt: skip
+
+    def _measure_at_test_sizes(self) -> None:
+        truth = self.pixels.classes[self.validation_rows]
+        for size in self.plan.training.test_sizes:
+            with self._within_memory("test_sizes", size):
+                probabilities = self._predict(self._cuts(self.validation_rows, size))
+            self.test_sizes[size] = quality(probabilities, truth)
+
+    def _cuts(self, rows: NDArray[np.intp], size: int) -> Cuts:
+        """Return some images at a size, as they are."""
+        return Cuts(self._resized(self.pixels.part(rows), size), np.arange(len(rows)), augmented=False)
+
+    def _predict(self, cuts: Cuts, *, with_tta: bool = False) -> NDArray[np.float32]:
+        """Return class probabilities of images, the equal mean over all views."""
         self._draw_from("views")
         settings = self.plan.training
         views = []
         for augmented in [False] + [True] * (settings.tta_views if with_tta else 0):
-            cuts = Cuts(images, self.validation_rows, augmented=augmented)
-            batches = loader(cuts, self._images_at_once(), settings.augmentation, statistics=self.statistics)
-            views.append(self.learner.get_preds(dl=batches)[0])
+            batches = loader(
+                replace(cuts, augmented=augmented),
+                self._images_at_once(),
+                settings.augmentation,
+                statistics=self.statistics,
+            )
+            views.append(self.learner.get_preds(dl=batches, reorder=False)[0])
         return torch.stack(views).mean(0).numpy()
 
     def _keep(self, stage: str, at: str, size: int, probabilities: NDArray[np.float32]) -> Quality:
@@ -536,8 +429,8 @@ class Trainer:
         )
         return found
 
-    def _resized(self, size: int, enlarge_to: int | None = None) -> Resized:
-        return resized(self.pixels, size, self.plan.training.fit, self.clock.device, enlarge_to)
+    def _resized(self, pixels: Pixels, size: int, enlarge_to: int | None = None) -> Resized:
+        return resized(pixels, size, self.plan.training.fit, self.clock.device, enlarge_to)
 
     def _loaders(self, *images: Resized) -> DataLoaders:
         """Return training batches, of drawn sizes if there are several, and validation batches of the last size."""
@@ -570,6 +463,7 @@ class Trainer:
             file.write(save(state, {"model": self.cell.model, "classes": "\n".join(self.pixels.labels)}))
         tables = {
             "history": pd.DataFrame(self.history),
+            "steps": pd.DataFrame(self.steps),
             "lr_find": pd.DataFrame(self.rates),
             "predictions": pd.concat(self.predictions),
         }
@@ -591,6 +485,8 @@ class Trainer:
             training_images=len(self.training_rows),
             validation_images=len(self.validation_rows),
             evaluations=tuple(self.evaluations),
+            mechanism=tuple(self.mechanism),
+            test_sizes=self.test_sizes,
             seconds_until=self.seconds_until,
             image_passes=self.image_passes,
             seconds=self.clock.summary(),
@@ -598,29 +494,3 @@ class Trainer:
             resumed=self.resumed,
             environment=devices.describe(device),
         )
-
-
-class cosine_restarts:  # noqa: N801  a schedule, called like fastai's own
-    """Learning rates that fall along a cosine to zero in each cycle and start again.
-
-    As fastai 0.7's ``cycle_len`` and ``cycle_mult`` (Loshchilov & Hutter 2017, arXiv
-    1608.03983). fastai 2's `fit_sgdr` divides by zero for cycles of equal length.
-
-    Parameters
-    ----------
-    rates : tuple of float
-        Rate of each layer group at the start of a cycle.
-    lengths : tuple of int
-        Epochs in each cycle.
-    """
-
-    def __init__(self, rates: tuple[float, ...], lengths: tuple[int, ...]) -> None:
-        self.cosine = SchedCos(np.array(rates), np.zeros(len(rates)))
-        self.ends = np.cumsum(lengths)
-
-    def __call__(self, position: float) -> NDArray[np.float64]:
-        """Return the rates at a share of the phase, in [0, 1]."""
-        epoch = position * self.ends[-1]
-        cycle = min(int(np.searchsorted(self.ends, epoch, side="right")), len(self.ends) - 1)
-        begin = self.ends[cycle - 1] if cycle else 0
-        return self.cosine((epoch - begin) / (self.ends[cycle] - begin))
