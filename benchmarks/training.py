@@ -1,16 +1,19 @@
-"""Training steps against stock fastai and against their floor, in turns within one run.
+"""Training steps against stock fastai, torchvision's way and their floor, in turns within one run.
 
     PYTHONPATH=workflow/scripts .venv/bin/python benchmarks/training.py FOLDER
 
-The folder has one sub-folder a class; a part of its images is used. For each network, size and choice
-of layers the same number of steps is timed in turn
+The folder has one sub-folder a class; a part of its images is used. For each network, size, precision and
+choice of layers the same number of steps is timed in turn
 
 - `floor`: forward, backward and optimizer on random tensors that already lie on the device;
-- `entr`: an epoch as a cell runs it, by its own loader, transforms and learner;
+- `entr`: an epoch as a cell runs it, by its own loader, views and learner;
 - `fastai`: an epoch of stock fastai as in its tutorial, files decoded and augmented one by one, with
-  the number of worker processes that is fastest here.
+  the number of worker processes that is fastest here;
+- `torchvision`: a plain loop over `ImageFolder` with `transforms.v2`, as its reference scripts do, with the
+  same choice of workers.
 
-Printed and written as CSV: images a second, and ours relative to the others, medians over rounds.
+Printed, and written as CSV and as a figure: images a second, and ours relative to the others, medians over
+rounds.
 """
 
 import argparse
@@ -19,10 +22,11 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import torch
@@ -30,11 +34,15 @@ import torchvision
 from fastai.callback.core import Callback, CancelValidException
 from fastai.data.transforms import get_image_files, parent_label
 from fastai.vision.augment import Resize, aug_transforms
+from fastai.vision.core import imagenet_stats
 from fastai.vision.data import ImageDataLoaders
 from fastai.vision.learner import vision_learner
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 
-from entr import devices, images, splits
+from entr import charts, devices, images, splits
 from entr.callbacks import Clock
 from entr.config import Images
 from entr.folders import files
@@ -106,29 +114,69 @@ def floor(made: Trainer, size: int, layers: str, batch_size: int) -> Callable[[]
     network, device = made.learner.model, made.clock.device
     batch = torch.randn(batch_size, 3, size, size, device=device).to(memory_format=torch.channels_last)
     target = torch.randint(2, (batch_size,), device=device)
-    loss = nn.CrossEntropyLoss()
+    count = len(made.learner.dls.train)
 
-    def steps() -> float:
+    def epoch() -> float:
         made.learner.unfreeze() if layers == "all" else made.learner.freeze()
-        network.train()
-        if layers == "head":
-            network[0].eval()
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.9)
-        count = len(made.learner.dls.train)
-        devices.synchronize(device)
-        begin = time.perf_counter()
-        for _ in range(count):
-            loss(network(batch), target).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        devices.synchronize(device)
-        return (time.perf_counter() - begin) / (count * batch_size)
+        return timed_steps(network, itertools.repeat((batch, target), count), layers, device, made.precision)
 
-    return steps
+    return epoch
 
 
-def stock(model: str, place: Path, size: int, layers: str, batch_size: int) -> Callable[[], float]:
+def timed_steps(
+    network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], layers: str, device: torch.device, precision: str
+) -> float:
+    """Return seconds an image of a plain loop over batches."""
+    network.train()
+    if layers == "head":
+        network[0].eval()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.9, fused=device.type == "cuda")
+    loss, images = nn.CrossEntropyLoss(), 0
+    devices.synchronize(device)
+    begin = time.perf_counter()
+    for batch, target in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            found = loss(network(batch), target)
+        found.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        images += len(batch)
+    devices.synchronize(device)
+    return (time.perf_counter() - begin) / images
+
+
+def plain(made: Trainer, place: Path, size: int, layers: str, batch_size: int) -> Callable[[], float]:
+    """Return what runs as many steps over files, decoded and augmented as torchvision's references do."""
+    network, device = made.learner.model, made.clock.device
+    changes = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.RandomResizedCrop(size, scale=(0.7, 1), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomRotation(10),
+            v2.ColorJitter(0.05, 0.05),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(*imagenet_stats),
+        ]
+    )
+    files = ImageFolder(place / "originals", changes)
+    half = Subset(files, range(0, len(files), 2))
+
+    def batches(workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        loader = DataLoader(half, batch_size, shuffle=True, num_workers=workers, drop_last=True)
+        for batch, target in itertools.islice(loader, len(made.learner.dls.train)):
+            yield batch.to(device, memory_format=torch.channels_last), target.to(device)
+
+    def epoch(workers: int) -> float:
+        made.learner.unfreeze() if layers == "all" else made.learner.freeze()
+        return timed_steps(network, batches(workers), layers, device, made.precision)
+
+    best = min(WORKERS, key=epoch)
+    return lambda: epoch(best)
+
+
+def stock(model: str, place: Path, size: int, layers: str, batch_size: int, precision: str) -> Callable[[], float]:
     """Return what runs an epoch of stock fastai over as many images, with the best number of workers."""
     paths = get_image_files(place / "originals")
     half = np.arange(len(paths)) % 2 == 0
@@ -140,7 +188,7 @@ def stock(model: str, place: Path, size: int, layers: str, batch_size: int) -> C
         )  # fmt: skip
         made = vision_learner(loaders, getattr(torchvision.models, model), pretrained=False)
         made.unfreeze() if layers == "all" else made.freeze()
-        return made
+        return made.to_bf16() if precision == "bf16" else made
 
     def epoch(made) -> float:  # noqa: ANN001
         with made.no_logging(), made.no_bar():
@@ -151,6 +199,43 @@ def stock(model: str, place: Path, size: int, layers: str, batch_size: int) -> C
     return lambda: epoch(best)
 
 
+def rates(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Time all ways in turn; return images a second, and ours relative to the others."""
+    seconds = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, work in ways.items():
+            found = work()
+            if number:  # the first round warms up
+                seconds[name].append(found)
+    speed = {name: 1 / statistics.median(found) for name, found in seconds.items()}
+    ratios = {
+        f"entr_of_{other}": statistics.median(
+            theirs / ours for ours, theirs in zip(seconds["entr"], seconds[other], strict=True)
+        )
+        for other in ways
+        if other != "entr"
+    }
+    return speed | ratios
+
+
+def figure(table: pd.DataFrame) -> alt.TopLevelMixin:
+    """Draw images a second against size."""
+    long = table.melt(["model", "size", "layers", "precision"], ["floor", "entr", "torchvision", "fastai"])
+    return (
+        alt.Chart(long)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("size:Q", title="size in px", scale=alt.Scale(zero=False)),
+            y=alt.Y("value:Q", title="images a second", scale=alt.Scale(type="log")),
+            color=alt.Color("variable:N", title=None, sort=["floor", "entr", "torchvision", "fastai"]),
+            column=alt.Column("model:N", title=None),
+            row=alt.Row("layers:N", title="layers that train"),
+        )
+        .properties(width=260, height=180, title=f"Training steps on {table['device'].iloc[0]}", config=charts.STYLE)
+        .resolve_scale(y="independent")
+    )
+
+
 def main() -> None:
     """Time all ways in turn and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,45 +243,39 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 150, 200, 250])
     parser.add_argument("--layers", nargs="+", default=["head", "all"])
+    parser.add_argument("--precisions", nargs="+", default=["auto"])
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--out", type=Path, help="folder for training.csv and training.png")
     options = parser.parse_args()
     device = devices.choose("auto")
     rows = []
     with dataset(options.folder, 2 * options.batch_size * options.steps) as place:
-        settings = Training(phases={"a": Phase()}, schedule=("a",), sub_total_after="a", batch_size=options.batch_size)
-        plan = Plan.of(settings, Regime(a=100, tta=100), pretrained=True)
-        for model in options.models:
-            made = trainer_of(model, place, plan, device)
-            for size, layers in itertools.product(options.sizes, options.layers):
+        for model, precision in itertools.product(options.models, options.precisions):
+            settings = Training(
+                phases={"a": Phase()}, schedule=("a",), sub_total_after="a",
+                batch_size=options.batch_size, precision=precision,
+            )  # fmt: skip
+            made = trainer_of(model, place, Plan.of(settings, Regime(a=100, tta=100), pretrained=True), device)
+            for layers, size in itertools.product(options.layers, options.sizes):
                 ways = {
                     "entr": entr(made, size, layers),
                     "floor": floor(made, size, layers, options.batch_size),
-                    "fastai": stock(model, place, size, layers, options.batch_size),
+                    "torchvision": plain(made, place, size, layers, options.batch_size),
+                    "fastai": stock(model, place, size, layers, options.batch_size, made.precision),
                 }
-                seconds = {name: [] for name in ways}
-                for number in range(options.rounds + 1):
-                    for name, work in ways.items():
-                        found = work()
-                        if number:  # the first round warms up
-                            seconds[name].append(found)
-                speed = {name: 1 / statistics.median(found) for name, found in seconds.items()}
-                ratios = {
-                    f"entr_of_{other}": statistics.median(
-                        theirs / ours for ours, theirs in zip(seconds["entr"], seconds[other], strict=True)
-                    )
-                    for other in ("floor", "fastai")
-                }
-                rows.append({"model": model, "size": size, "layers": layers, **speed, **ratios})
+                case = {"model": model, "size": size, "layers": layers, "precision": made.precision}
+                rows.append(case | rates(ways, options.rounds))
                 print(
                     pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format="%.2f"),
                     flush=True,
                 )
-    table = pd.DataFrame(rows).assign(device=devices.name(device), threads=torch.get_num_threads())
-    if options.csv:
-        table.to_csv(options.csv, index=False)
+                table = pd.DataFrame(rows).assign(device=devices.name(device), threads=torch.get_num_threads())
+                if options.out:
+                    table.to_csv(options.out / "training.csv", index=False)
+    if options.out:
+        figure(table).save(options.out / "training.png", ppi=charts.PIXELS_PER_INCH)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ PLAN = Plan.of(
         batch_size=8,
         rate_finder=RateFinder(steps=6),
         tta_views=1,
+        test_sizes=(28,),
         device="cpu",
     ),
     Regime(sgdr=24, cmult=[24, 28], rpl={"any": [24, 32]}, tta=32),
@@ -91,7 +92,10 @@ def results(folder):
     return (
         metrics["evaluations"],
         metrics["image_passes"],
+        metrics["mechanism"],
+        metrics["test_sizes"],
         history.drop(columns=timed).to_csv(),
+        (folder / "cell" / "steps.csv").read_text(),
         (folder / "cell" / "lr_find.csv").read_text(),
         (folder / "cell" / "predictions.csv").read_text(),
         {name: value.numpy().tobytes() for name, value in load_file(folder / "cell" / "model.safetensors").items()},

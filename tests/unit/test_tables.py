@@ -7,7 +7,7 @@ from entr.guards import EntrError
 from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
 from entr.regimes import Plan, Regime, Training
 
-COSTS = pd.DataFrame(
+INFERENCE = pd.DataFrame(
     {
         "model": "resnet18",
         "size": [100, 100, 250, 250],
@@ -15,6 +15,10 @@ COSTS = pd.DataFrame(
         "seconds_an_image": [0.010, 0.001, 0.020, 0.004],
     }
 )
+FINISHED = pd.DataFrame(
+    {"dataset": "ucm", "model": "resnet18", "regime": ["no-increase", "gradual"], "p50_seconds": [0.021, 0.020]}
+)
+COSTS = tables.Costs.of(INFERENCE, FINISHED)
 PLAN = Plan.of(Training(), Regime(**dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250)), pretrained=False)
 TIMES = {"no-increase": (100.0, 200.0), "gradual": (50.0, 150.0)}
 ACCURACIES = {"no-increase": 0.81, "gradual": 0.72}
@@ -36,7 +40,7 @@ def metrics(regime, seed, device="A", accuracy=None):
     parts = dict.fromkeys(Seconds.model_fields, 0)
     return Metrics(
         dataset="ucm", model="resnet18", regime=regime, seed=seed, weights="none", precision="float32",
-        plan=PLAN, epochs=3, classes=4, resumed=0,
+        plan=PLAN, epochs=3, classes=4, resumed=0, seconds_to_first_step=5,
         training_images=90, validation_images=10, peak_memory_mb=None, seconds=Seconds(**parts),
         evaluations=[
             Evaluation(stage=stage, at=at, size=250, quality=found) for stage in stages for at in ("phase", "full")
@@ -77,6 +81,12 @@ def test_the_three_bases_of_time_by_hand(cells):
     assert one(cells, regime="gradual", basis="latency", **time) == 0.020
 
 
+def test_a_basis_that_is_not_benchmarked_yet_is_left_out():
+    missing = tables.Costs.of(INFERENCE[INFERENCE["size"] == 250], FINISHED[FINISHED["regime"] == "gradual"])
+    assert set(tables.times(metrics("gradual", 0), "total", missing)) == {"training", "latency"}
+    assert set(tables.times(metrics("no-increase", 0), "total", missing)) == {"training", "forward"}
+
+
 def test_efficiency_and_its_ratio_by_hand(cells):
     of = {"seed": 1, "stage": "sub-total", "at": "phase", "basis": "training"}
     assert one(cells, regime="no-increase", measure="efficiency", **of) == pytest.approx(np.sqrt(0.81 / 100))
@@ -106,10 +116,11 @@ def test_times_of_different_devices_are_not_compared(tmp_path):
     for number, device in enumerate("AB"):
         paths.append(tmp_path / f"{number}.json")
         paths[-1].write_text(metrics("gradual", number, device).model_dump_json())
-    COSTS.to_csv(tmp_path / "costs.csv")
+    INFERENCE.to_csv(tmp_path / "inference.csv")
+    FINISHED.to_csv(tmp_path / "finished.csv")
     results = {name: tmp_path / f"{name}.csv" for name in ("cells", "summary", "runs")}
     with pytest.raises(EntrError, match="ran on A with 2 threads and on B with 2 threads"):
-        tables.write(paths, [tmp_path / "costs.csv"], "no-increase", **results)
+        tables.write(paths, [tmp_path / "inference.csv"], [tmp_path / "finished.csv"], "no-increase", **results)
     assert not any(path.exists() for path in results.values())
 
 

@@ -141,6 +141,13 @@ def test_time_is_training_and_resizing_and_all_parts_make_the_wall_time(trained)
     assert history["training_seconds"].sum() == pytest.approx(seconds.training)
 
 
+def test_the_first_step_comes_after_the_imports_and_before_training(trained):
+    _, metrics = trained
+    seconds = metrics.seconds
+    assert seconds.starting + seconds.loading <= metrics.seconds_to_first_step
+    assert metrics.seconds_to_first_step < seconds.wall - seconds.training
+
+
 def test_passes_count_the_images_of_training_steps_by_size(trained):
     # 56 images train, in three whole batches of 16
     assert trained[1].image_passes["sub-total"] == {24: 2 * 48}

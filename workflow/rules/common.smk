@@ -30,6 +30,7 @@ wildcard_constraints:
     model="|".join(grid.models),
     regime="|".join(settings.regimes),
     seed=r"\d+",
+    size=r"\d+",
     figure="|".join(FIGURES),
 
 
@@ -58,6 +59,14 @@ def listing_of(wildcards):
 def plan_of(wildcards):
     """Return how a cell is trained, with every setting that its result depends on."""
     return settings.plan(wildcards.dataset, wildcards.regime).plain()
+
+
+def final_sizes_of(wildcards):
+    """Return the side in px that each regime ends with, by its name."""
+    return {
+        regime: settings.plan(wildcards.dataset, regime).steps[-1].size
+        for regime in grid.regimes
+    }
 
 
 def weights_of(wildcards):

@@ -54,7 +54,16 @@ rule aggregate:
             regime=grid.regimes,
             seed=grid.seeds,
         ),
-        inference=collect("results/inference/{model}.csv", model=grid.models),
+        inference=collect(
+            "results/inference/{model}/{size}px.csv",
+            model=grid.models,
+            size=settings.sizes(),
+        ),
+        finished=collect(
+            "results/inference/{model}/finished/{dataset}.csv",
+            model=grid.models,
+            dataset=grid.datasets,
+        ),
     output:
         cells="results/tables/cells.csv",
         summary="results/tables/summary.csv",

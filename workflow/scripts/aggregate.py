@@ -6,6 +6,7 @@ guards.report_to(snakemake.log[0])
 tables.write(
     snakemake.input.metrics,
     snakemake.input.inference,
+    snakemake.input.finished,
     snakemake.params.control,
     cells=snakemake.output.cells,
     summary=snakemake.output.summary,

@@ -5,8 +5,8 @@ from entr import guards, inference
 guards.report_to(snakemake.log[0])
 inference.benchmark(
     snakemake.wildcards.model,
-    snakemake.params.sizes,
+    int(snakemake.wildcards.size),
     snakemake.output[0],
-    **snakemake.params.inference,
-    device=snakemake.params.device,
+    batch_sizes=snakemake.params.batch_sizes,
+    **snakemake.params.timing,
 )

@@ -35,6 +35,8 @@ class Clock:
     device: torch.device
     started: float = field(default_factory=time.perf_counter)
     seconds: Counter[str] = field(default_factory=Counter)
+    earlier: float = 0.0
+    """Seconds of earlier processes of the same cell, which were killed."""
 
     @classmethod
     def since_the_process_began(cls, device: torch.device) -> "Clock":
@@ -58,6 +60,7 @@ class Clock:
         """Add the time that a job spent which was killed; what it had not finished is lost and not counted."""
         self.seconds.update(seconds)
         self.started -= wall
+        self.earlier = wall
 
     @property
     def training(self) -> float:

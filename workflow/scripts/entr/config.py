@@ -153,10 +153,10 @@ class Split(Section):
 class Inference(Section):
     """The inference benchmark."""
 
-    batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Distinct] = (1, 64)
-    """Images at once. The smallest gives the latency, the largest the throughput."""
+    batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Distinct] = (1, 8, 32, 64)
+    """Images at once. The throughput of the largest gives *T* on the basis `forward`."""
     min_seconds: PositiveFloat = 2
-    """Time spent on each (model, size, batch size)."""
+    """Seconds spent on latency, and again on throughput, of each model, size and batch size."""
 
 
 class Config(Section):
@@ -209,6 +209,11 @@ class Config(Section):
     def weights_file(self, model: str) -> str | None:
         """Return the user's file of a network's first weights, if they come from one."""
         return None if self.weights in {"imagenet", "none"} else self.weights.replace("{model}", model)
+
+    def timing(self) -> dict[str, Any]:
+        """Return how long and on what the inference benchmark runs: on what the cells train on."""
+        shared = self.training.model_dump(include={"device", "precision", "tf32"})
+        return {"min_seconds": self.inference.min_seconds} | shared
 
     def sizes(self) -> list[int]:
         """Return every image size, in px, that a cell of the grid trains or is measured at."""

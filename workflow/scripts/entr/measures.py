@@ -171,6 +171,9 @@ class Metrics(Cell):
     image_passes: dict[str, dict[int, NonNegativeInt]]
     """Images that went through training steps until each stage, by size in px."""
     seconds: Seconds
+    seconds_to_first_step: NonNegativeFloat | None
+    """From the start of the process to the first training step, which is the finder's; of a cell that was
+    killed, in its last process, if that trained at all."""
     resumed: NonNegativeInt
     """How often the cell was killed and went on from its last finished phase."""
     peak_memory_mb: NonNegativeFloat | None

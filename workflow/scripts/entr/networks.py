@@ -13,7 +13,7 @@ from fastai.callback.hook import num_features_model
 from fastai.torch_core import params
 from fastai.vision.core import imagenet_stats
 from fastai.vision.learner import add_head, create_body, model_meta
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
@@ -74,6 +74,27 @@ def build(model: str, classes: int, dropout: float = 0.0, weights: str | Path | 
         if isinstance(layer, nn.Dropout):
             layer.p = dropout
     return network
+
+
+def finished(path: str | Path) -> tuple[nn.Sequential, tuple[str, ...]]:
+    """Load a network that a cell left, and the names of its classes in their order.
+
+    Raises
+    ------
+    EntrError
+        When the file holds no such network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about, state = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        classes = tuple(about["classes"].split("\n"))
+        network = build(about["model"], len(classes))
+        network.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise EntrError(
+            f"{path} holds no network that a cell left ({one_line(error)}); delete its folder and train it again"
+        ) from error
+    return network, classes
 
 
 def layer_groups(model: str) -> Splitter:

@@ -3,9 +3,10 @@
 *As* = sqrt(*A* / *T*) [paper, Methods], with *T* in seconds on three bases, see `times`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,29 @@ UNITS = {
 REPLICATES_FOR_AN_INTERVAL = 3
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What predicting costs, from the inference benchmark."""
+
+    of_an_image: Mapping[tuple[str, int], float]
+    """Seconds an image in the largest batch, by model and size in px."""
+    of_the_finished: Mapping[tuple[str, str, str], float]
+    """Median seconds of one image through the finished network, by dataset, model and regime."""
+
+    @classmethod
+    def of(cls, inference: pd.DataFrame, finished: pd.DataFrame) -> Self:
+        """Read them from the tables of `inference.benchmark` and `inference.benchmark_finished`."""
+        largest = inference.sort_values("batch_size").groupby(["model", "size"]).last()
+        return cls(
+            largest["seconds_an_image"].to_dict(),
+            finished.set_index(["dataset", "model", "regime"])["p50_seconds"].to_dict(),
+        )
+
+
 def write(
     metrics: Iterable[str | Path],
     inference: Iterable[str | Path],
+    finished: Iterable[str | Path],
     control: str,
     *,
     cells: str | Path,
@@ -40,8 +61,8 @@ def write(
 
     Parameters
     ----------
-    metrics, inference : iterable of path
-        Files of `measures.Metrics`, and tables of `inference.benchmark`.
+    metrics, inference, finished : iterable of path
+        Files of `measures.Metrics`, tables of `inference.benchmark` and of `inference.benchmark_finished`.
     control : str
         The regime that efficiency ratios are relative to.
     cells, summary, runs : path
@@ -54,7 +75,7 @@ def write(
         When cells of one dataset and model ran on different devices, so that their *T* do not compare.
     """
     found = [Metrics.model_validate_json(Path(path).read_text(encoding="utf-8")) for path in metrics]
-    costs = pd.concat([pd.read_csv(path) for path in inference], ignore_index=True)
+    costs = Costs.of(*(pd.concat([pd.read_csv(path) for path in kind]) for kind in (inference, finished)))
     run_table = pd.DataFrame([_run(one) for one in found])
     _check_devices(run_table)
     cell_table = cells_of(found, costs, control)
@@ -66,7 +87,7 @@ def write(
 def _run(metrics: Metrics) -> dict[str, Any]:
     plain = metrics.model_dump()
     kept = [*CELL, "weights", "precision", "epochs", "classes", "training_images", "validation_images"]
-    kept += ["peak_memory_mb", "resumed"]
+    kept += ["peak_memory_mb", "seconds_to_first_step", "resumed"]
     seconds = {f"seconds_{part}": value for part, value in plain["seconds"].items()}
     return {key: plain[key] for key in kept} | plain["environment"] | seconds
 
@@ -81,7 +102,7 @@ def _check_devices(runs: pd.DataFrame) -> None:
             )
 
 
-def cells_of(metrics: Sequence[Metrics], costs: pd.DataFrame, control: str) -> pd.DataFrame:
+def cells_of(metrics: Sequence[Metrics], costs: Costs, control: str) -> pd.DataFrame:
     """Return one row a cell and measure.
 
     Returns
@@ -105,7 +126,7 @@ def cells_of(metrics: Sequence[Metrics], costs: pd.DataFrame, control: str) -> p
     return table[[*CELL, "stage", "at", "size", "measure", "basis", "value", "unit"]]
 
 
-def _rows(metrics: Metrics, costs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _rows(metrics: Metrics, costs: Costs) -> Iterator[dict[str, Any]]:
     cell = {name: getattr(metrics, name) for name in CELL}
     for evaluation in metrics.evaluations:
         key = cell | evaluation.model_dump(exclude={"quality"})
@@ -139,23 +160,22 @@ def _mechanism(one: Mechanism, of_validation: Quality) -> dict[str, tuple[float,
     }
 
 
-def times(metrics: Metrics, stage: str, costs: pd.DataFrame) -> dict[str, float]:
+def times(metrics: Metrics, stage: str, costs: Costs) -> dict[str, float]:
     """Return *T* of a stage on each basis, in seconds.
 
     ``training``: measured in training steps and the resizing they need. ``forward``: the forward
     passes that the schedule asks for, each image at the benchmarked cost of its size in the
-    largest batch. ``latency``: one image through the finished network at its final size in the
-    smallest batch.
+    largest batch. ``latency``: one image through the finished network at its final size. A basis that
+    is not benchmarked yet, while a grid still grows, is left out.
     """
-    own = costs[costs["model"] == metrics.model].sort_values("batch_size")
-    in_batches = own.groupby("size")["seconds_an_image"].last()
-    alone = own.groupby("size")["seconds_an_image"].first()
-    final = next(one.size for one in metrics.evaluations if one.stage == stage and one.at == "phase")
-    return {
-        "training": metrics.seconds_until[stage],
-        "forward": sum(count * in_batches[size] for size, count in metrics.image_passes[stage].items()),
-        "latency": alone[final],
-    }
+    found = {"training": metrics.seconds_until[stage]}
+    passes = {(metrics.model, size): count for size, count in metrics.image_passes[stage].items()}
+    if passes.keys() <= costs.of_an_image.keys():
+        found["forward"] = sum(count * costs.of_an_image[case] for case, count in passes.items())
+    cell = metrics.dataset, metrics.model, metrics.regime
+    if cell in costs.of_the_finished:
+        found["latency"] = costs.of_the_finished[cell]
+    return found
 
 
 def summary_of(cells: pd.DataFrame) -> pd.DataFrame:

@@ -150,6 +150,7 @@ class Trainer:
         self.image_passes: dict[str, dict[int, int]] = {}
         self.passes: Counter[int] = Counter()
         self.finished, self.resumed = 0, 0
+        self.seconds_to_first_step: float | None = None
         self.peak_memory = 0
 
     def open(self, pixels: Pixels, weights: str | Path | None) -> None:
@@ -266,6 +267,8 @@ class Trainer:
             with self.clock.on("resize"):
                 images = {size: self._resized(self.pixels, size, step.enlarge_to) for size in step.reduced_to()}
             self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
+            if self.seconds_to_first_step is None:
+                self.seconds_to_first_step = self.clock.now() - self.clock.earlier
             with self.clock.on("rate_finder"):
                 # at every size, which warms the device up for it; of a drawn size the largest is the last
                 *_, rate = (self._find_rate(step, one) for one in images.values())
@@ -491,6 +494,7 @@ class Trainer:
             image_passes=self.image_passes,
             seconds=self.clock.summary(),
             peak_memory_mb=self._peak_memory() / 1e6 if device.type == "cuda" else None,
+            seconds_to_first_step=self.seconds_to_first_step,
             resumed=self.resumed,
             environment=devices.describe(device),
         )
