@@ -1,10 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 
-from entr.guards import atomic_directory, atomic_write, sha256
+from entr.guards import EntrError, atomic_directory, atomic_write, exclusive, sha256
 
 
 def test_a_written_file_is_whole_and_alone(tmp_path):
@@ -91,3 +92,28 @@ def test_records_reach_terminal_and_log_and_warnings_the_log(tmp_path):
     assert done.stderr == "half way\n"
     assert "half way" in log
     assert "odd" in log
+
+
+HOLDER = """
+import sys
+from entr.guards import exclusive
+with exclusive(sys.argv[1], "the work"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_work_that_another_process_is_at_is_refused_until_that_is_killed(tmp_path):
+    path = tmp_path / "new" / "cell.lock"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(EntrError, match=r"^the work is at work in another process"), exclusive(path, "the work"):
+        pass
+    holder.kill()
+    holder.wait()
+    with exclusive(path, "the work"):
+        assert path.exists()
+    assert not path.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from entr import gpus
 from entr.guards import EntrError
 from entr.measures import Environment
 
@@ -20,7 +21,7 @@ and the network wants the rest."""
 
 
 def choose(wanted: str) -> torch.device:
-    """Return the device to use, and say so.
+    """Return the device to use, a GPU for this process alone, and say so.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def choose(wanted: str) -> torch.device:
     EntrError
         When a GPU is asked for and there is none; the processor never stands in for it in silence.
     """
+    if wanted != "cpu":
+        gpus.take()
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EntrError("training.device is cuda, but torch sees no GPU here; set it to auto or cpu")
     device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")

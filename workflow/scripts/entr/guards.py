@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from filelock import FileLock, Timeout
+
 log = logging.getLogger("entr")
 
 
@@ -110,6 +112,39 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(path: str | Path, what: str) -> Iterator[None]:
+    """Keep every other process from the same work while a block runs.
+
+    Parameters
+    ----------
+    path : path
+        A file that is made and locked; the system unlocks it when this process is killed.
+    what : str
+        The work, for the message.
+
+    Raises
+    ------
+    EntrError
+        When another process is at it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise EntrError(
+            f"{what} is at work in another process, which a snakemake that was killed may have left; wait until it "
+            f"has ended, or end it, and run again (it holds {path})"
+        ) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def sha256(path: str | Path) -> str:

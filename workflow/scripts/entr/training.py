@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from entr import devices, networks
 from entr.callbacks import Clock, EpochClock, History, Progress, SizeByEpoch, Steps, cosine_restarts
 from entr.checkpoints import Checkpoint
-from entr.guards import EntrError, atomic_write, sha256
+from entr.guards import EntrError, atomic_write, exclusive, sha256
 from entr.measures import Cell, Evaluation, LayerGroup, Mechanism, Metrics, Quality, quality
 from entr.pixels import Cuts, Draws, Pixels, Resized, loader, resized
 from entr.regimes import Plan, Stage, Step
@@ -88,31 +88,33 @@ def train_cell(
     Raises
     ------
     EntrError
-        When there is no such device, the weights do not fit, or the loss is not finite.
+        When there is no such device, the weights do not fit, the loss is not finite, or another
+        process trains the same cell.
     """
-    device = devices.choose(plan.training.device)
-    trainer = Trainer(cell, plan, Clock.since_the_process_began(device))
-    trainer.open(Pixels.open(pixels, manifest, split), weights)
-    kept = Checkpoint(
-        Path(checkpoint),
-        {
-            "configuration": _digest(cell.model_dump_json(), plan.model_dump_json()),
-            "code": code,
-            "data": _digest(sha256(manifest), sha256(split), *map(str, _size_and_time(pixels))),
-            "weights": sha256(weights) if weights else "none",
-            "machine": devices.describe(device).model_dump_json(),
-        },
-    )
-    trainer.resume(kept)
-    for step in plan.steps[trainer.finished :]:
-        trainer.train(step)
-        if step.phase == plan.training.sub_total_after:
-            trainer.measure("sub-total", step.size)
-        trainer.keep(kept)
-    trainer.measure("total", plan.steps[-1].size)
-    trainer.measure("total-tta", plan.tta_size)
-    trainer.write(Path(folder))
-    kept.remove()
+    with exclusive(Path(checkpoint).with_suffix(".lock"), f"the cell {cell}"):
+        device = devices.choose(plan.training.device)
+        trainer = Trainer(cell, plan, Clock.since_the_process_began(device))
+        trainer.open(Pixels.open(pixels, manifest, split), weights)
+        kept = Checkpoint(
+            Path(checkpoint),
+            {
+                "configuration": _digest(cell.model_dump_json(), plan.model_dump_json()),
+                "code": code,
+                "data": _digest(sha256(manifest), sha256(split), *map(str, _size_and_time(pixels))),
+                "weights": sha256(weights) if weights else "none",
+                "machine": devices.describe(device).model_dump_json(),
+            },
+        )
+        trainer.resume(kept)
+        for step in plan.steps[trainer.finished :]:
+            trainer.train(step)
+            if step.phase == plan.training.sub_total_after:
+                trainer.measure("sub-total", step.size)
+            trainer.keep(kept)
+        trainer.measure("total", plan.steps[-1].size)
+        trainer.measure("total-tta", plan.tta_size)
+        trainer.write(Path(folder))
+        kept.remove()
 
 
 def _digest(*texts: str) -> str:
