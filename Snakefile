@@ -29,4 +29,8 @@ rule all:
         collect("results/figures/{figure}.html", figure=FIGURES),
         "results/figures/fig2.html",
         "results/tables/cells.csv",
+        "results/tables/efficiency.csv",
+        "results/tables/effects.csv",
+        "results/tables/claims.csv",
+        "results/verdict.md",
         "results/tables/datasets.csv",
