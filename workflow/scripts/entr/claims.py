@@ -153,7 +153,8 @@ def _differences(table: pd.DataFrame | None, one: str, other: str) -> pd.DataFra
     if not {one, other} <= regimes:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["dataset", "seed"]))
     found = table.xs(one, level="regime", axis=1) - table.xs(other, level="regime", axis=1)
-    return found.dropna(axis=0, how="all").dropna(axis=1, how="all")
+    there = found.notna().to_numpy()
+    return found.loc[there.any(1), there.any(0)]
 
 
 def _estimate(differences: pd.DataFrame, study: Study) -> Estimate | None:
