@@ -184,15 +184,22 @@ def _not_worse(label: str, measure: str, found: Estimate, margin: float) -> Comp
 
 def _together(comparisons: Sequence[Comparison]) -> Finding:
     """Judge a claim that needs every comparison."""
-    weakest = max(comparisons, key=lambda one: (one.p, not one.holds))
     if too_few := _too_few(comparisons):
-        return Finding(NOT_TESTED, f"{_count(comparisons)}, but {too_few}", weakest)
+        return Finding(NOT_TESTED, f"{_count(comparisons)}, but {too_few}", _weakest(comparisons))
+    return _all(comparisons)
+
+
+def _weakest(comparisons: Iterable[Comparison]) -> Comparison:
+    return max(comparisons, key=lambda one: (one.p, not one.holds))
+
+
+def _all(comparisons: Sequence[Comparison], counted: Sequence[Comparison] = ()) -> Finding:
+    """Judge comparisons that have replicates enough, and say how many of those to be counted hold."""
+    weakest, count = _weakest(comparisons), _count(counted or comparisons)
     if weakest.p <= ALPHA:
-        return Finding(SUPPORTED, f"{_count(comparisons)}, each beyond noise", weakest, weakest.p)
+        return Finding(SUPPORTED, f"{count}, each beyond noise", weakest, weakest.p)
     how = "within noise" if weakest.holds else "the other way"
-    return Finding(
-        NOT_SUPPORTED, f"{_count(comparisons)}; weakest: {weakest.label}, {_said(weakest)}, {how}", weakest, weakest.p
-    )
+    return Finding(NOT_SUPPORTED, f"{count}; weakest: {weakest.label}, {_said(weakest)}, {how}", weakest, weakest.p)
 
 
 def _too_few(comparisons: Iterable[Comparison]) -> str:
@@ -303,7 +310,7 @@ def _entr(treatment: str, study: Study, tables: Tables) -> Finding:
         return Finding(NOT_TESTED, f"no pairs of {treatment} and {study.control}")
     needs = [
         _below("T falls", "time", of["time"]),
-        _not_worse(f"A no worse than by {100 * study.margin:g} points", "accuracy", of["accuracy"], study.margin),
+        _not_worse(f"A is equivalent or better (margin {study.margin:g})", "accuracy", of["accuracy"], study.margin),
     ]
     found = {name: _rival(name, treatment, study, tables) for name in ("matched", "small", "medium")}
     rivals = {name: need for name, need in found.items() if need}
@@ -312,7 +319,7 @@ def _entr(treatment: str, study: Study, tables: Tables) -> Finding:
     missing += [] if {"small", "medium"} & rivals.keys() else ["small or medium"]
     if too_few := _too_few(needs):
         return Finding(NOT_TESTED, too_few, needs[0])
-    weakest = max(needs, key=lambda one: (one.p, not one.holds))
+    weakest = _weakest(needs)
     failed = [f"{one.label}: {_said(one)}" for one in needs if one.p > ALPHA]
     if failed:
         return Finding(NOT_SUPPORTED, f"not shown that {'; nor that '.join(failed)}", weakest, weakest.p)
@@ -367,7 +374,13 @@ def _always_more_efficient(study: Study, tables: Tables) -> Iterator[Claim]:
     if not whole:
         finding, ours = _inequalities(list(study.datasets), study.models, study, tables)
         yield _claim(
-            "C1", _run(study), f"{statement} that were run", finding, paper=paper, ours=ours, stands_for="the paper's"
+            "C1",
+            _run(study),
+            f"{statement} that were run",
+            finding,
+            paper=paper,
+            ours=ours,
+            stands_for=_listed(PAPER_DATASETS),
         )
 
 
@@ -395,7 +408,7 @@ def _inequalities(datasets: Sequence[str], models: Sequence[str], study: Study, 
     lone = [one.label for one in each if one.estimate.replicates < 2]
     if lone:
         return Finding(NOT_TESTED, f"one replicate of {_listed(lone)}"), ours
-    return _together([*each, *pooled]), ours
+    return _all([*each, *pooled], each), ours
 
 
 def _in_one_block(label: str, found: Estimate) -> Comparison:
@@ -431,11 +444,12 @@ def _argmax(measure: str, dataset: str, claimed: tuple[str, str], study: Study, 
     regimes = (study.control, *TREATMENTS)
     cells = list(product(PAPER_MODELS, regimes))
     present = [cell for cell in cells if cell in table and table[cell].notna().any()]
-    missing = _missing(dataset, study) or [" ".join(cell) for cell in cells if cell not in present]
+    missing = _missing(dataset, study)
+    missing += [*_lacking(PAPER_MODELS, study.models), *_lacking(TREATMENTS, study.regimes)]
+    missing = missing or [f"cells of {' '.join(cell)}" for cell in cells if cell not in present]
     ours = _best(table, present, measure, dataset, tables)
     if missing:
-        seen = f"; best of what was run: {ours}" if ours else ""
-        return Finding(NOT_TESTED, f"the grid lacks {_listed(missing)}{seen}"), ours
+        return Finding(NOT_TESTED, f"the grid lacks {_listed(missing)}"), f"of what was run: {ours}" if ours else ""
     comparisons = []
     for other in (cell for cell in cells if cell != claimed):
         pairs = (table[claimed] - table[other]).dropna().to_numpy()
@@ -502,7 +516,7 @@ def _control_leads(dataset: str, least: int, study: Study, tables: Tables) -> tu
                 found = estimate([pairs], study.overlap, flips=study.flips)
                 parts.append(_above(f"{study.control} over {rival[1]} with {model}", "accuracy", found))
         if len(parts) == len(rivals):
-            leads[model] = max(parts, key=lambda one: (one.p, not one.holds))
+            leads[model] = _weakest(parts)
         else:
             missing += [f"pairs of {model}"]
     if missing:

@@ -56,10 +56,15 @@ def write(cells: str | Path, control: str, folds: int, *, efficiency: str | Path
     efficiency, effects : path
         CSV files: a row a pair of cells, see `paired`; a row an effect, see `effects_of`.
     """
-    pairs = paired(pd.read_csv(cells, keep_default_na=False), control)
+    pairs = paired(read_cells(cells), control)
     for path, table in ((efficiency, pairs), (effects, effects_of(pairs, overlap_of(folds)))):
         with atomic_write(path) as file:
             table.to_csv(file, index=False)
+
+
+def read_cells(path: str | Path) -> pd.DataFrame:
+    """Read the table of `tables.cells_of`, in which an empty basis is no missing value."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
 
 
 def overlap_of(folds: int) -> float:

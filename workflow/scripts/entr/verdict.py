@@ -10,7 +10,7 @@ import pandas as pd
 from entr import claims
 from entr.claims import EARLY, FINAL, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, TREATMENTS, Claim, Study, interval, number
 from entr.guards import atomic_write
-from entr.statistics import EVERY, LEAST_FOR_TEST, TARGET_RATIO, overlap_of
+from entr.statistics import EVERY, LEAST_FOR_TEST, TARGET_RATIO, overlap_of, read_cells
 
 STAGES = {EARLY: "before re-training", FINAL: "final"}
 TIMES = {
@@ -46,7 +46,7 @@ def write(
     """
     settings = dict(settings)
     overlap = overlap_of(settings.pop("folds"))
-    study = Study(cells=pd.read_csv(cells, keep_default_na=False), overlap=overlap, **settings)
+    study = Study(cells=read_cells(cells), overlap=overlap, **settings)
     judged = claims.judge(study)
     with atomic_write(claims_table) as file:
         claims.table_of(judged).to_csv(file, index=False)
@@ -96,6 +96,8 @@ def answer(study: Study, judged: Sequence[Claim], effects: pd.DataFrame) -> str:
     reason = next(claim.why for claim in of_entr if claim.verdict == verdict)
     sentences = [f"{first}{named} ({reason})."]
     sentences += [said for one in TREATMENTS if (said := _treatment(one, study, effects))]
+    if "[" in " ".join(sentences[1:]):
+        sentences.append("Brackets hold 95 % intervals.")
     return " ".join(sentences)
 
 
@@ -174,23 +176,21 @@ def _against_control(study: Study, efficiency: pd.DataFrame, effects: pd.DataFra
         return "There are no pairs yet.\n"
     return (
         _table(heads, rows) + "\nMeans over networks and seeds; *T* in seconds, *As* in 1/√s; in brackets 95 % "
-        "intervals, paired by seed. Ratios are means of logarithms. Each *A* is at the size of its own last phase; "
-        "`tables/effects.csv` has the full size, the other bases of *T* and each network by itself.\n"
+        "intervals, paired by seed. Ratios are means of logarithms. Each *A* is at the size of the phase that it "
+        "follows; `tables/effects.csv` has the full size, the other bases of *T* and each network by itself.\n"
     )
 
 
 def _means(efficiency: pd.DataFrame, study: Study, dataset: str, stage: str, regime: str) -> pd.Series | None:
+    """Return means over networks, of the seeds that have every network, as the differences are."""
     if dataset == EVERY:
         return None
     keys = {"at": "phase", "basis": study.basis, "dataset": dataset, "stage": stage, "regime": regime}
     rows = efficiency
     for key, value in keys.items():
         rows = rows[rows[key] == value]
-    return (
-        rows.groupby("model")[["accuracy", "time", "efficiency", *(f"{one}_of_control" for one in SHOWN.values())]]
-        .mean()
-        .mean()
-    )
+    whole = rows.groupby("seed")["model"].transform("nunique") == rows["model"].nunique()
+    return rows.loc[whole, [name for measure in SHOWN.values() for name in (measure, f"{measure}_of_control")]].mean()
 
 
 def _cells(means: pd.Series | None, found: Mapping[str, pd.Series]) -> Iterator[str]:
@@ -272,7 +272,8 @@ def _missing(study: Study) -> Iterator[str]:
         cell, _, seed = one.rpartition(" seed")
         cells.setdefault(cell, []).append(seed)
     named = "; ".join(f"{cell} seed {', '.join(seeds)}" for cell, seeds in cells.items())
-    yield f"**{len(missing)} cells are missing** and what is said leaves them out: {named}."
+    are = "1 cell is" if len(missing) == 1 else f"{len(missing)} cells are"
+    yield f"**{are} missing** and left out of what is said: {named}."
 
 
 def _falls(study: Study, effects: pd.DataFrame) -> Iterator[str]:
