@@ -25,7 +25,7 @@ bench: .venv/lock
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
 
-# the analysis on grids whose truth is known, about ten minutes; GRIDS of each setting
+# the analysis on grids whose truth is known, a quarter of an hour of one core; GRIDS of each setting
 GRIDS ?= 1000
 simulate: .venv/lock
 	PYTHONPATH=workflow/scripts OMP_NUM_THREADS=1 $(BIN)/python -m entr.simulation --grids $(GRIDS)

@@ -43,7 +43,8 @@ class Truth:
     spared: tuple[str, str] | None = None
     """A dataset and model in which no regime differs from the control."""
     shared_sd: float = 0.0
-    """Standard deviation of what all seeds of a dataset share, a share: the luck of its training images."""
+    """Standard deviation of what all seeds of a dataset share in the difference of two regimes, a share: the
+    luck of its training images."""
     images: int = 200
     """Validation images of a fold."""
 
@@ -67,8 +68,8 @@ def right_answers(
     level = np.array([0.95, 0.975, 1.0])[:, None]
     expected = 0.85 * 0.92 * level
     effect = np.array([truth.accuracy.get(regime, 0.0) for regime in regimes])
-    shared = rng.normal(0, 1, (len(datasets), 1, 1, len(regimes))) * truth.shared_sd
-    shared[..., 0] = 0
+    # each regime has its own, so that any two differ by the standard deviation that was asked for
+    shared = rng.normal(0, truth.shared_sd / np.sqrt(2), (len(datasets), 1, 1, len(regimes)))
     effect = np.broadcast_to(effect + shared, luck.shape).copy()
     if truth.spared:
         effect[_place(truth.spared, datasets)] = 0
