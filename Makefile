@@ -4,7 +4,7 @@ UV := uv==0.13.9
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: run test lint bench lock reference status unlock clean
+.PHONY: run test lint bench simulate lock reference status unlock clean
 .DEFAULT_GOAL := run
 
 run: .venv/lock
@@ -24,6 +24,11 @@ DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
 bench: .venv/lock
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
+
+# the analysis on grids whose truth is known, a quarter of an hour of one core; GRIDS of each setting
+GRIDS ?= 1000
+simulate: .venv/lock
+	PYTHONPATH=workflow/scripts OMP_NUM_THREADS=1 $(BIN)/python -m entr.simulation --grids $(GRIDS)
 
 # remade when the lock changes; --require-hashes is what the lock's hashes are for. Compiled once here, where
 # PYTHONDONTWRITEBYTECODE is set jobs start in 6 s and not in 15

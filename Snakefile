@@ -30,4 +30,8 @@ rule all:
         "results/figures/fig2.html",
         "results/tables/cells.csv",
         "results/tables/history.csv",
+        "results/tables/efficiency.csv",
+        "results/tables/effects.csv",
+        "results/tables/claims.csv",
+        "results/verdict.md",
         "results/tables/datasets.csv",

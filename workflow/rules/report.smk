@@ -129,6 +129,61 @@ rule collect_records:
         "../scripts/collect_records.py"
 
 
+rule compare:
+    input:
+        cells="results/tables/cells.csv",
+    output:
+        efficiency="results/tables/efficiency.csv",
+        effects="results/tables/effects.csv",
+    log:
+        "results/logs/compare.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        control=settings.control,
+        folds=settings.split.folds,
+        code=code_digest("compare"),
+    message:
+        "comparing regimes with {params.control}"
+    script:
+        "../scripts/compare.py"
+
+
+rule judge:
+    input:
+        cells="results/tables/cells.csv",
+        efficiency="results/tables/efficiency.csv",
+        effects="results/tables/effects.csv",
+        runs="results/tables/runs.csv",
+    output:
+        claims="results/tables/claims.csv",
+        verdict="results/verdict.md",
+    log:
+        "results/logs/judge.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        settings={
+            "datasets": {
+                name: settings.datasets[name].title or name for name in grid.datasets
+            },
+            "stands_for": {
+                name: settings.datasets[name].stands_for for name in grid.datasets
+            },
+            "models": grid.models,
+            "regimes": grid.regimes,
+            "seeds": grid.seeds,
+            "control": settings.control,
+            "basis": settings.time_basis,
+            "folds": settings.split.folds,
+        },
+        code=code_digest("judge"),
+    message:
+        "judging the claims"
+    script:
+        "../scripts/judge.py"
+
+
 rule draw:
     input:
         cells="results/tables/cells.csv",

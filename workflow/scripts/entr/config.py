@@ -78,6 +78,9 @@ class Dataset(Section):
     """Number of classes as published, likewise."""
     traits: dict[str, str] = {}
     """What else Table 1 says of it, by the name of the column."""
+    stands_for: Literal["steel", "ucm", "bees"] | None = None
+    """Name of the dataset of the paper that this one is near: claims about that are judged on this one
+    too, as the stand-in's."""
     licence: str = ""
     """Licence of the images."""
     citation: str = ""
