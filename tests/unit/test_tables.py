@@ -7,18 +7,14 @@ from entr.guards import EntrError
 from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
 from entr.regimes import Plan, Regime, Training
 
-INFERENCE = pd.DataFrame(
-    {
-        "model": "resnet18",
-        "size": [100, 100, 250, 250],
-        "batch_size": [1, 64, 1, 64],
-        "seconds_an_image": [0.010, 0.001, 0.020, 0.004],
-    }
-)
+INFERENCE = [
+    pd.DataFrame({"model": "resnet18", "size": 100, "batch_size": [1, 64], "seconds_an_image": [0.010, 0.001]}),
+    pd.DataFrame({"model": "resnet18", "size": 250, "batch_size": [64, 1], "seconds_an_image": [0.004, 0.020]}),
+]
 FINISHED = pd.DataFrame(
     {"dataset": "ucm", "model": "resnet18", "regime": ["no-increase", "gradual"], "p50_seconds": [0.021, 0.020]}
 )
-COSTS = tables.Costs.of(INFERENCE, FINISHED)
+COSTS = tables.Costs.of(INFERENCE, [FINISHED])
 PLAN = Plan.of(Training(), Regime(**dict.fromkeys(("sgdr", "clrs", "cmult", "rpl", "tta"), 250)), pretrained=False)
 TIMES = {"no-increase": (100.0, 200.0), "gradual": (50.0, 150.0)}
 ACCURACIES = {"no-increase": 0.81, "gradual": 0.72}
@@ -82,7 +78,7 @@ def test_the_three_bases_of_time_by_hand(cells):
 
 
 def test_a_basis_that_is_not_benchmarked_yet_is_left_out():
-    missing = tables.Costs.of(INFERENCE[INFERENCE["size"] == 250], FINISHED[FINISHED["regime"] == "gradual"])
+    missing = tables.Costs.of(INFERENCE[1:], [FINISHED[FINISHED["regime"] == "gradual"]])
     assert set(tables.times(metrics("gradual", 0), "total", missing)) == {"training", "latency"}
     assert set(tables.times(metrics("no-increase", 0), "total", missing)) == {"training", "forward"}
 
@@ -116,7 +112,7 @@ def test_times_of_different_devices_are_not_compared(tmp_path):
     for number, device in enumerate("AB"):
         paths.append(tmp_path / f"{number}.json")
         paths[-1].write_text(metrics("gradual", number, device).model_dump_json())
-    INFERENCE.to_csv(tmp_path / "inference.csv")
+    INFERENCE[0].to_csv(tmp_path / "inference.csv")
     FINISHED.to_csv(tmp_path / "finished.csv")
     results = {name: tmp_path / f"{name}.csv" for name in ("cells", "summary", "runs")}
     with pytest.raises(EntrError, match="ran on A with 2 threads and on B with 2 threads"):

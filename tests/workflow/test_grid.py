@@ -152,6 +152,21 @@ def test_a_new_seed_trains_new_cells_only(grid):
     assert changed == {"split": 1, "train": 2, "collect_records": 1, **TABLES_AND_FIGURES}
 
 
+def test_what_is_finished_is_judged_while_the_rest_is_missing_and_nothing_is_trained(grid, tmp_path):
+    cell = grid.directory / CELLS / "gradual" / "seed0"
+    cell.rename(tmp_path / "aside")
+    try:
+        output, jobs = grid.run("so_far", "--nolock")
+    finally:
+        (tmp_path / "aside").rename(cell)
+    assert jobs == {"so_far": 1}
+    assert "1 of 2 cells are finished" in output
+    so_far = grid.directory / "results" / "so_far"
+    assert set(pd.read_csv(so_far / "cells.csv")["regime"]) == {"no-increase"}
+    assert "micrographs resnet18 gradual seed0" in (so_far / "verdict.md").read_text()
+    assert grid.plan() == {}
+
+
 def test_one_cell_makes_just_that_cell_and_what_it_needs(tmp_path):
     target = f"{CELLS}/gradual/seed7/metrics.json"
     assert Grid(tmp_path).plan(target) == {

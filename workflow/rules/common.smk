@@ -92,3 +92,18 @@ def weights_name_of(wildcards):
 def sha256_of(wildcards):
     """Return what the checksum of a network's file of weights must be, if that is configured."""
     return settings.weights_sha256.get(wildcards.model, "")
+
+
+def study():
+    """Return what was to be run, for the verdict."""
+    entries = {name: settings.datasets[name] for name in grid.datasets}
+    return {
+        "datasets": {name: entry.title or name for name, entry in entries.items()},
+        "stands_for": {name: entry.stands_for for name, entry in entries.items()},
+        "models": grid.models,
+        "regimes": grid.regimes,
+        "seeds": grid.seeds,
+        "control": settings.control,
+        "basis": settings.time_basis,
+        "folds": settings.split.folds,
+    }

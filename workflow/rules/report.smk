@@ -163,20 +163,7 @@ rule judge:
     conda:
         "../../envs/entr.yaml"
     params:
-        settings={
-            "datasets": {
-                name: settings.datasets[name].title or name for name in grid.datasets
-            },
-            "stands_for": {
-                name: settings.datasets[name].stands_for for name in grid.datasets
-            },
-            "models": grid.models,
-            "regimes": grid.regimes,
-            "seeds": grid.seeds,
-            "control": settings.control,
-            "basis": settings.time_basis,
-            "folds": settings.split.folds,
-        },
+        settings=study(),
         code=code_digest("judge"),
     message:
         "judging the claims"
@@ -208,3 +195,36 @@ rule draw:
         "drawing {wildcards.figure}"
     script:
         "../scripts/draw.py"
+
+
+# what is finished while a grid still grows: no output, so that it runs whenever it is asked for, and no
+# input, so that it trains nothing
+rule so_far:
+    log:
+        "results/logs/so_far.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        metrics=collect(
+            "results/cells/{dataset}/{model}/{regime}/seed{seed}/metrics.json",
+            dataset=grid.datasets,
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+        inference=collect(
+            "results/inference/{model}/{size}px.csv",
+            model=grid.models,
+            size=settings.sizes(),
+        ),
+        finished=collect(
+            "results/inference/{model}/finished/{dataset}.csv",
+            model=grid.models,
+            dataset=grid.datasets,
+        ),
+        settings=study(),
+        folder="results/so_far",
+    message:
+        "collecting what is finished so far"
+    script:
+        "../scripts/so_far.py"

@@ -32,6 +32,9 @@ Statistic = Sequence[float]
 RESIZED_AT_ONCE = 256
 """Images that are resized together; bounds the memory of the float copies that a GPU needs."""
 
+IMAGES_IN_CACHE = 8
+"""Images that a processor augments together, in little more than half the time of a whole batch of 250 px."""
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -240,8 +243,9 @@ class PixelLoader(DataLoader):
     """
 
     augmentation: Augmentation
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    shift: Tensor
+    """Of each colour; they normalise it."""
     parts = 1
     """Pieces into which each batch of `bs` images is divided."""
 
@@ -255,8 +259,17 @@ class PixelLoader(DataLoader):
             for part in chunked(whole, -(-self.bs // self.parts)):
                 which = slice(part[0], part[-1] + 1)
                 squares, classes = self.dataset.cut(rows[which], views.corners[which])
-                images = views[which].of(squares).sub_(self.mean).div_(self.std)
-                yield images.contiguous(memory_format=torch.channels_last), classes
+                yield self._seen(squares, views[which]), classes
+
+    def _seen(self, squares: Tensor, views: Views) -> Tensor:
+        """Return images as views show them, normalised, in the layout that convolutions like best."""
+        seen = torch.empty(squares.shape, device=squares.device, memory_format=torch.channels_last)
+        together = IMAGES_IN_CACHE if squares.device.type == "cpu" else len(squares)
+        for begin in range(0, len(squares), together):
+            some = slice(begin, begin + together)
+            # normalised and laid out in one pass
+            torch.addcmul(self.shift, views[some].of(squares[some]), self.scale, out=seen[some])
+        return seen
 
     def __len__(self) -> int:
         """Return the number of pieces that come out."""
@@ -295,6 +308,7 @@ def loader(
     size = min(batch_size, len(cuts))
     batches = PixelLoader(cuts, bs=size, shuffle=shuffle, drop_last=shuffle, indexed=True, device=device)
     batches.augmentation = augmentation
-    batches.mean, batches.std = (torch.tensor(values, device=device)[:, None, None] for values in statistics)
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in statistics)
+    batches.scale, batches.shift = 1 / std, -mean / std
     batches.parts = min(parts, size)
     return batches

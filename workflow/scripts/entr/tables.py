@@ -38,12 +38,13 @@ class Costs:
     """Median seconds of one image through the finished network, by dataset, model and regime."""
 
     @classmethod
-    def of(cls, inference: pd.DataFrame, finished: pd.DataFrame) -> Self:
-        """Read them from the tables of `inference.benchmark` and `inference.benchmark_finished`."""
-        largest = inference.sort_values("batch_size").groupby(["model", "size"]).last()
+    def of(cls, inference: Sequence[pd.DataFrame], finished: Sequence[pd.DataFrame]) -> Self:
+        """Read them from tables of `inference.benchmark` and `inference.benchmark_finished`."""
+        largest = [table.loc[table["batch_size"].idxmax()] for table in inference]
+        alone = [row for table in finished for _, row in table.iterrows()]
         return cls(
-            largest["seconds_an_image"].to_dict(),
-            finished.set_index(["dataset", "model", "regime"])["p50_seconds"].to_dict(),
+            {(row["model"], int(row["size"])): float(row["seconds_an_image"]) for row in largest},
+            {(row["dataset"], row["model"], row["regime"]): float(row["p50_seconds"]) for row in alone},
         )
 
 
@@ -75,7 +76,7 @@ def write(
         When cells of one dataset and model ran on different devices, so that their *T* do not compare.
     """
     found = [Metrics.model_validate_json(Path(path).read_text(encoding="utf-8")) for path in metrics]
-    costs = Costs.of(*(pd.concat([pd.read_csv(path) for path in kind]) for kind in (inference, finished)))
+    costs = Costs.of([pd.read_csv(path) for path in inference], [pd.read_csv(path) for path in finished])
     run_table = pd.DataFrame([_run(one) for one in found])
     _check_devices(run_table)
     cell_table = cells_of(found, costs, control)

@@ -103,7 +103,10 @@ def _places(homographies: Tensor, side: int) -> Tensor:
     y, x = torch.meshgrid(line, line, indexing="ij")
     view = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
     across, down, depth = (homographies @ view).unbind(1)
-    return torch.stack([across.div_(depth), down.div_(depth)], -1).unflatten(1, (side, side))
+    places = torch.empty(*across.shape, 2, device=across.device)
+    torch.div(across, depth, out=places[..., 0])
+    torch.div(down, depth, out=places[..., 1])
+    return places.unflatten(1, (side, side))
 
 
 def _homographies(transform: AffineCoordTfm) -> Tensor:
