@@ -10,7 +10,7 @@ from entr.folders import listing_digest
 from entr.guards import EntrError
 from entr.provenance import code_digest
 
-FIGURES = ["fig4", "fig5"]
+FIGURES = ["fig4", "fig5", "schedule", "finder", "learning"]
 
 try:
     # files of the command line come first in the list, but are laid over the others

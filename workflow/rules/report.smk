@@ -176,6 +176,9 @@ rule draw:
         cells="results/tables/cells.csv",
         summary="results/tables/summary.csv",
         runs="results/tables/runs.csv",
+        history="results/tables/history.csv",
+        steps="results/tables/steps.csv",
+        lr_find="results/tables/lr_find.csv",
     output:
         html="results/figures/{figure}.html",
         svg="results/figures/{figure}.svg",

@@ -1,5 +1,6 @@
-"""What all figures share: their look, and the files that each is written as."""
+"""What all figures share: their look, a colour and a shape for each regime, and the files that each is written as."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import altair as alt
@@ -7,6 +8,17 @@ import altair as alt
 from entr.guards import atomic_write
 
 PIXELS_PER_INCH = 160
+COLOURS = {
+    "no-increase": "#000000",
+    "gradual": "#0072B2",
+    "stepwise": "#E69F00",
+    "small": "#009E73",
+    "medium": "#56B4E9",
+    "matched": "#CC79A7",
+    "blur": "#D55E00",
+}
+SPARE_COLOURS = ("#999999", "#F0E442", "#7F3C8D", "#A5AA99")
+SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 STYLE = alt.Config(
     font="Helvetica, Arial, sans-serif",
     background="white",
@@ -16,6 +28,28 @@ STYLE = alt.Config(
     legend=alt.LegendConfig(labelFontSize=12, titleFontSize=12, symbolSize=110, symbolOpacity=1, orient="bottom"),
     view=alt.ViewConfig(stroke="#cccccc"),
 )
+
+
+def regime_scales(regimes: Sequence[str]) -> dict[str, alt.Color | alt.Shape]:
+    """Return colour and shape of each regime, with one legend for both."""
+    spare = iter(SPARE_COLOURS * len(regimes))
+    colours = [COLOURS.get(regime) or next(spare) for regime in regimes]
+    known = [*COLOURS, *(regime for regime in regimes if regime not in COLOURS)]
+    shapes = [SHAPES[known.index(regime) % len(SHAPES)] for regime in regimes]
+    domain = list(regimes)
+    return {
+        "color": alt.Color("regime:N", title="regime", scale=alt.Scale(domain=domain, range=colours)),
+        "shape": alt.Shape("regime:N", title="regime", scale=alt.Scale(domain=domain, range=shapes)),
+    }
+
+
+def titled(chart: alt.TopLevelMixin, title: str, subtitle: str) -> alt.TopLevelMixin:
+    """Return a chart in the style of all, with a title that is its alternative text too."""
+    return chart.properties(
+        title=alt.TitleParams(title, subtitle=subtitle, anchor="start", offset=14),
+        description=f"{title}: {subtitle}.",
+        config=STYLE,
+    )
 
 
 def save(chart: alt.TopLevelMixin, folder: str | Path, name: str) -> None:

@@ -4,7 +4,7 @@ One colour and one shape a regime everywhere (Okabe & Ito 2008), points for repl
 each mean with its interval, and a title that states what was found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +12,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from entr import charts
+from entr import charts, course
 from entr.tables import CELL
 
-COLOURS = {
-    "no-increase": "#000000",
-    "gradual": "#0072B2",
-    "stepwise": "#E69F00",
-    "small": "#009E73",
-    "medium": "#56B4E9",
-    "matched": "#CC79A7",
-    "blur": "#D55E00",
-}
-SPARE_COLOURS = ("#999999", "#F0E442", "#7F3C8D", "#A5AA99")
-SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 STAGES = {
     "sub-total": "before re-training",
     "total": "after re-training",
@@ -46,6 +35,9 @@ class Results:
     cells: pd.DataFrame
     summary: pd.DataFrame
     runs: pd.DataFrame
+    history: pd.DataFrame
+    steps: pd.DataFrame
+    lr_find: pd.DataFrame
     datasets: dict[str, str]
     """Titles of the datasets by name, in order."""
     models: tuple[str, ...]
@@ -92,7 +84,13 @@ def accuracy(results: Results) -> alt.TopLevelMixin:
     return _by_regime(results, "accuracy", "Accuracy A", f"Final accuracy: {found}", ".1%")
 
 
-FIGURES: dict[str, Callable[[Results], alt.TopLevelMixin]] = {"fig4": efficiency, "fig5": accuracy}
+FIGURES: dict[str, Callable[[Results], alt.TopLevelMixin]] = {
+    "fig4": efficiency,
+    "fig5": accuracy,
+    "schedule": lambda results: course.schedule(results.steps, results.regimes, results.datasets),
+    "finder": lambda results: course.finder(results.lr_find, results.regimes, results.datasets),
+    "learning": lambda results: course.learning(results.history, results.regimes, results.datasets),
+}
 """What draws each figure, by its name."""
 
 
@@ -113,7 +111,7 @@ def _by_regime(results: Results, measure: str, axis: str, title: str, number: st
     rows.loc[~first.to_numpy(), ["mean", "low", "high"]] = np.nan
     rows = rows.assign(dataset=rows["dataset"].map(results.datasets), stage=rows["stage"].map(STAGES))
 
-    regime = _regime_scales(results.regimes)
+    regime = charts.regime_scales(results.regimes)
     base = alt.Chart(rows).encode(
         x=alt.X("model:N", sort=list(results.models), title=None, axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("regime:N", sort=list(results.regimes)),
@@ -152,19 +150,6 @@ def _by_regime(results: Results, measure: str, axis: str, title: str, number: st
         description=f"{title}. {axis} of {', '.join(results.regimes)} for {', '.join(results.models)}.",
         config=charts.STYLE,
     )
-
-
-def _regime_scales(regimes: Sequence[str]) -> dict[str, alt.Color | alt.Shape]:
-    """Return colour and shape of each regime, with one legend for both."""
-    spare = iter(SPARE_COLOURS * len(regimes))
-    colours = [COLOURS.get(regime) or next(spare) for regime in regimes]
-    known = [*COLOURS, *(regime for regime in regimes if regime not in COLOURS)]
-    shapes = [SHAPES[known.index(regime) % len(SHAPES)] for regime in regimes]
-    domain = list(regimes)
-    return {
-        "color": alt.Color("regime:N", title="regime", scale=alt.Scale(domain=domain, range=colours)),
-        "shape": alt.Shape("regime:N", title="regime", scale=alt.Scale(domain=domain, range=shapes)),
-    }
 
 
 def _subtitle(results: Results, measure: str, means: pd.DataFrame) -> list[str]:
