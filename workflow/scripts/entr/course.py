@@ -28,27 +28,32 @@ def schedule(steps: pd.DataFrame, regimes: Sequence[str], datasets: dict[str, st
     regime = charts.regime_scales(regimes)
     step = alt.X("step:Q", title="training step")
     tooltip = ["regime:N", "phase:N", "epoch:Q", "size:Q", "learning_rate:Q", "rate_early:Q", "momentum:Q"]
-    base = alt.Chart(rows).mark_line(interpolate="step-after", opacity=0.8).encode(x=step, tooltip=tooltip)
-    coloured = base.encode(color=regime["color"])
-    rates = rows.melt(
-        ["dataset", "regime", "step"], ["rate_early", "rate_late", "learning_rate"], "layers", "rate"
-    ).replace({"layers": {"rate_early": "early", "rate_late": "late", "learning_rate": "head"}})
+    one = rows["regime"] == regimes[0]
+    sizes, momentum = (
+        alt.Chart(some).mark_line(interpolate="step-after", opacity=0.8).encode(x=step, tooltip=tooltip)
+        for some in (rows, rows[one])
+    )
+    rates = (
+        rows[one]
+        .melt(["dataset", "regime", "step"], ["rate_early", "rate_late", "learning_rate"], "layers", "rate")
+        .replace({"layers": {"rate_early": "early", "rate_late": "late", "learning_rate": "head"}})
+    )
     dashes = alt.StrokeDash("layers:N", sort=["head", "late", "early"], title="layers")
-    lines = alt.Chart(rates[rates["regime"] == regimes[0]]).mark_line(opacity=0.8)
+    lines = alt.Chart(rates).mark_line(opacity=0.8, clip=True)
     columns = [
         alt.vconcat(
-            coloured.encode(y=alt.Y("size:Q", title="size in px")).properties(**PANEL, title=title),
+            sizes.encode(y=alt.Y("size:Q", title="size in px"), color=regime["color"]).properties(**PANEL, title=title),
             lines.transform_filter(alt.datum.dataset == title)
             .encode(x=step, y=alt.Y("rate:Q", title="learning rate"), strokeDash=dashes)
             .properties(**PANEL),
-            base.encode(y=alt.Y("momentum:Q", scale=alt.Scale(domain=[0, 1]))).properties(**PANEL),
+            momentum.encode(y=alt.Y("momentum:Q", scale=alt.Scale(domain=[0, 1]))).properties(**PANEL),
         ).transform_filter(alt.datum.dataset == title)
         for title in datasets.values()
     ]
     return charts.titled(
         alt.hconcat(*columns),
         "The schedule that was followed",
-        "size of each regime; learning rate and momentum, the same for all regimes, from the first seed",
+        f"size of each regime; learning rate and momentum of {regimes[0]}; the first seed",
     )
 
 
@@ -86,13 +91,15 @@ def learning(history: pd.DataFrame, regimes: Sequence[str], datasets: dict[str, 
     regime = charts.regime_scales(regimes)
     base = alt.Chart(rows).encode(
         x=alt.X("seconds:Q", title="seconds in training steps"),
-        y=alt.Y("accuracy:Q", title="accuracy at the phase's size", axis=alt.Axis(format=".0%")),
+        y=alt.Y(
+            "accuracy:Q", title="accuracy at the phase's size", axis=alt.Axis(format=".0%"), scale=alt.Scale(zero=False)
+        ),
         color=regime["color"],
         detail="seed:N",
         tooltip=[*cell, "phase:N", "epoch:Q", "size:Q", alt.Tooltip("accuracy:Q", format=".1%"), "seconds:Q"],
     )
     points = base.mark_point(filled=True, opacity=0.8).encode(
-        shape=regime["shape"], size=alt.Size("size:Q", title="px", scale=alt.Scale(range=[15, 110]))
+        shape=regime["shape"], size=alt.Size("size:Q", title="px", scale=alt.Scale(range=[10, 60], zero=False))
     )
     chart = (
         (base.mark_line(opacity=0.5) + points)
