@@ -4,6 +4,7 @@ Charts have a solid light background, so that they read the same on a dark page,
 """
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ SPARE_COLOURS = ("#999999", "#F0E442", "#7F3C8D", "#A5AA99")
 SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 MUTED = "#595959"
 """Of what is beside the data: legible on white (7 : 1)."""
+LINE = 84
+"""Letters of a title in one line."""
 SUBTITLE = "subtitle"
 STYLE = alt.Config(
     font="Helvetica, Arial, sans-serif",
@@ -92,13 +95,13 @@ def words(switches: Sequence[alt.Parameter], texts: Mapping[Any, str]) -> Any:  
     Parameters
     ----------
     switches : sequence of parameter
-        None, one or several.
+        One or several.
     texts : mapping
         Text by the value of the switch, or by a tuple with one of each.
     """
-    if len(texts) == 1 or not switches:
+    if len(texts) == 1:
         return next(iter(texts.values()))
-    by_key = {"|".join([key] if isinstance(key, str) else key): text for key, text in texts.items()}
+    by_key = {"|".join([key] if isinstance(key, str) else key): _wrapped(text) for key, text in texts.items()}
     keys = " + '|' + ".join(one.name for one in switches)
     return alt.ExprRef(f"{json.dumps(by_key)}[{keys}]")
 
@@ -125,6 +128,7 @@ def titled(
     """
     lines = [line for line in subtitle if line]
     said = ", ".join(line.expr if isinstance(line, alt.ExprRef) else json.dumps(line) for line in lines)
+    title = _wrapped(title)
     more = {"params": [one.param for one in switches]} if switches else {}
     return chart.properties(
         title=alt.TitleParams(title, subtitle=[], anchor="start", offset=14),
@@ -133,6 +137,11 @@ def titled(
         config=STYLE,
         **more,
     )
+
+
+def _wrapped(title: Any) -> Any:  # noqa: ANN401  as in `titled`
+    """Return a title in lines that are no longer than a chart is wide."""
+    return textwrap.wrap(title, LINE) if isinstance(title, str) else title
 
 
 def spec_of(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def save(
     spec = spec_of(chart)
     svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
     page = pages.figure(name, shown, spec, Path(library).read_text(encoding="utf-8"))
-    png = vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH, scale=PIXELS_PER_INCH / 72)
+    png = vl_convert.svg_to_png(svg, ppi=PIXELS_PER_INCH)
     texts = {"vl.json": json.dumps(spec), "svg": svg, "html": page}
     for ending, content in texts.items():
         with atomic_write(Path(folder, f"{name}.{ending}")) as file:

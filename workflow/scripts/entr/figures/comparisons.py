@@ -90,14 +90,15 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
     number = "+.2f" if "points" in title else ".3f"
     regime = charts.regime_scales(results.regimes)
     treatments = list(results.treatments)
+    regime["color"].legend = regime["shape"].legend = alt.Legend(values=treatments)
     axis = alt.Axis(labelLimit=220, grid=True, tickSize=0) if first else alt.Axis(labels=False, ticks=False, grid=True)
     scale = alt.Scale(zero=False, nice=False, padding=10, type="linear" if "points" in title else "log")
-    x = alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+    x = alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4))
     base = (
         alt.Chart(rows)
         .transform_filter(chosen("basis", "stage"))
         .encode(
-            y=alt.Y("line:N", sort=lines, title=None, axis=axis),
+            y=alt.Y("line:N", sort=lines, title=None, axis=axis, scale=alt.Scale(paddingInner=0.35)),
             yOffset=alt.YOffset("regime:N", sort=treatments, scale=alt.Scale(domain=treatments)),
             color=regime["color"],
         )
@@ -115,7 +116,7 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
         whole.mark_rule(strokeWidth=1.2).encode(x=alt.X("low_overlap:Q", title=title, scale=scale), x2="high_overlap:Q"),
         whole.mark_rule(strokeWidth=3.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=regime["shape"], tooltip=tooltip),
-    ).properties(width=175, height=alt.Step(max(OFFSET * len(treatments) + 6, 22)))
+    ).properties(width=175, height=len(lines) * (OFFSET * len(treatments) + 6))
 
 
 def _risen(results: Results, rows: pd.DataFrame, basis: str, stage: str) -> str:

@@ -66,7 +66,9 @@ def speed(results: Results) -> alt.TopLevelMixin:
     largest = rows.loc[rows.groupby(keys[:3])["size"].transform("max") == rows["size"], [*keys, "value"]]
     rows = rows.merge(largest, on=keys[:3], suffixes=("", "_largest"))
     rows = rounded(rows.assign(pixels=rows["value_largest"] * (rows["size_largest"] / rows["size"]) ** 2))
-    trained = switch("layers", "shown", {one: said for one, said in TRAINED.items() if one in set(rows["layers"])})
+    # first what has several sizes to compare
+    kinds = rows.groupby("layers")["size"].nunique().sort_values(ascending=False, kind="stable").index
+    trained = switch("layers", "shown", {one: TRAINED[one] for one in kinds})
     models, datasets = results.shown(rows, "model"), results.shown(rows, "dataset")
     base = alt.Chart().transform_filter(chosen("layers")).encode(
         x=alt.X("size:Q", title="image size, px", scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(tickCount=5))
@@ -88,7 +90,7 @@ def speed(results: Results) -> alt.TopLevelMixin:
         column=alt.Column("model:N", sort=models, title=None),
         spacing=12,
     ).resolve_scale(y="independent")
-    titles = {one: _cheaper(rows[rows["layers"] == one]) for one in TRAINED if one in set(rows["layers"])}
+    titles = {one: _cheaper(rows[rows["layers"] == one]) for one in kinds}
     subtitle = [words([trained], TRAINED), "points: mean, lines: range of epochs; dashed: pixels alone", results.conditions()]
     about = f"{next(iter(titles.values()))}. Images a second against image size for each dataset and network."
     return titled(chart, words([trained], titles), subtitle, about, [trained])

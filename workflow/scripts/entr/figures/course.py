@@ -44,7 +44,9 @@ def learning(results: Results) -> alt.TopLevelMixin:
         changes.mark_point(filled=True, size=80, opacity=1).encode(
             y=y, shape=charts.regime_scales(results.regimes)["shape"], tooltip=tooltip
         ),
-        changes.mark_text(dy=12, dx=4, fontSize=10, align="left").encode(y=y, text="size:Q"),
+        changes.transform_filter("datum.epoch > 1")
+        .mark_text(dy=12, dx=4, fontSize=10, align="left")
+        .encode(y=y, text="size:Q"),
     )
     title = {name: _last(results, history, name) for name in CURVES}
     subtitle = [words([curve], CURVES), f"mean and range of {replicates(rows)}; numbers: size in px", results.conditions()]

@@ -19,6 +19,8 @@ class Figure:
     caption: str
     shows_images: bool = False
     """Whether it shows images of the datasets too."""
+    shows_plans: bool = False
+    """Whether it shows how the regimes are configured."""
 
 
 GALLERY = {
@@ -36,6 +38,7 @@ GALLERY = {
         "Fig. 3. The schedule", PAPER, "schedules", "planned", (),
         "Image size of each regime, and learning rate, by epoch, as configured. Bars are darker where images are "
         "larger; a layer without a line is frozen.",
+        shows_plans=True,
     ),
     "fig4": Figure(
         "Fig. 4. Efficiency", PAPER, "outcomes", "efficiency", ("cells", "summary", "effects", "runs"),

@@ -1,6 +1,6 @@
 """Fig. 4 and Fig. 5: efficiency and accuracy by dataset, model and regime, before and after re-training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import altair as alt
 import numpy as np
@@ -61,10 +61,15 @@ def accuracy(results: Results) -> alt.TopLevelMixin:
 def _accuracy_title(results: Results, cells: pd.DataFrame, at: str) -> str:
     own = cells[(cells["regime"] == results.control) & (cells["stage"] == FINAL) & (cells["at"] == at)]
     level = own.groupby(["dataset", "model"])["value"].mean().mean()
-    said = _said(results, "accuracy_difference", results.basis, lambda mean: f"{100 * mean:+.1f} points", at=at)
+    said = _said(results, "accuracy_difference", results.basis, _points, at=at)
     if np.isnan(level):
         return f"Accuracy of {_named(results, cells)}"
     return f"Final accuracy of {results.control} {100 * level:.1f} %" + (f"; against it {said}" if said else "")
+
+
+def _points(difference: float) -> str:
+    # without the sign of a zero that was rounded
+    return f"{round(100 * difference, 1) + 0:+.1f} points".replace("-", "−")
 
 
 def _papers(results: Results) -> pd.DataFrame:
@@ -73,7 +78,7 @@ def _papers(results: Results) -> pd.DataFrame:
     return lines.assign(said="paper's best " + (100 * lines["value"]).map("{:.1f} %".format))
 
 
-def _said(results: Results, measure: str, basis: str, number: callable, **keys: str) -> str:
+def _said(results: Results, measure: str, basis: str, number: Callable[[float], str], **keys: str) -> str:
     found = results.effects(measure, FINAL, basis, **keys)
     return ", ".join(f"{regime} {number(mean)}" for regime, mean in found.items())
 
@@ -108,11 +113,14 @@ def _paper_layers() -> list[alt.Chart]:
         charts.tip("said", "the paper"), charts.tip("cell"), charts.tip("count", "images"),
         charts.tip("low", "95 % interval from", ".1%"), charts.tip("high", "to", ".1%"),
     ]  # fmt: skip
+    said = base.mark_text(align="left", dx=3, dy=-6, fontSize=10.5).encode(
+        text="said:N", x=alt.value(0), tooltip=tooltip
+    )
     return [
         base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=charts.MUTED).encode(tooltip=tooltip),
-        base.mark_text(align="left", dx=3, dy=-6, fontSize=10.5, color=charts.MUTED).encode(
-            text="said:N", x=alt.value(0), tooltip=tooltip
-        ),
+        # a halo first, for there are points beneath
+        said.encode(stroke=alt.value("white"), strokeWidth=alt.value(3)),
+        said.encode(color=alt.value(charts.MUTED)),
     ]
 
 

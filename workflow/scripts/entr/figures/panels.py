@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from entr import charts
@@ -22,10 +21,10 @@ def joined(cells: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[str]) -> p
     return pd.concat([seeds, means.assign(kind="mean")], ignore_index=True)
 
 
-def layers(results: Results, axis: str, number: str, *, limits: Sequence[float] | None = None) -> list[alt.Chart]:
+def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
     """Return the layers of a panel without their data, which is that of `joined`."""
-    scale = alt.Scale(zero=False, nice=True, padding=8, **({"domain": limits} if limits else {}))
-    labels = alt.Axis(format=".0%" if "%" in number else "~g", tickCount=5)
+    scale = alt.Scale(zero=False, nice=True, padding=8)
+    labels = alt.Axis(tickCount=5, **({"format": ".0%"} if "%" in number else {}))
     base = alt.Chart().encode(
         x=alt.X("model:N", sort=list(results.models), title=None, axis=alt.Axis(labelAngle=0, labelLimit=140)),
         xOffset=alt.XOffset("regime:N", sort=list(results.regimes), scale=alt.Scale(domain=list(results.regimes))),
@@ -54,7 +53,3 @@ def width(results: Results, rows: pd.DataFrame, least: int) -> int:
     """Return the width of a panel in px in which regimes do not touch."""
     return max(least, GAP * (len(results.shown(rows, "regime")) + 1) * len(results.shown(rows, "model")))
 
-
-def within(low: float, value: float, high: float) -> float:
-    """Return a value, or the limit that it exceeds."""
-    return float(np.clip(value, low, high))

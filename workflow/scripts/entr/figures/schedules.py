@@ -119,7 +119,7 @@ def _rates(plan: Plan, end: int) -> alt.LayerChart:
     x = {"scale": alt.Scale(domain=[0, end], nice=False), "axis": alt.Axis(tickMinStep=1, tickCount=end)}
     lines = alt.Chart(rates).mark_line(color="#333333", strokeWidth=1.5).encode(
         x=alt.X("epoch:Q", title="epoch", **x),
-        y=alt.Y("rate:Q", title="learning rate", axis=alt.Axis(tickCount=4, format="~g"), scale=alt.Scale(
+        y=alt.Y("rate:Q", title="learning rate", axis=alt.Axis(tickCount=4), scale=alt.Scale(
             domain=[0, 1.25 * float(rates["rate"].max())], nice=False)),
         strokeDash=alt.StrokeDash("layers:N", sort=list(LAYERS), title="layers",
                                   scale=alt.Scale(domain=list(LAYERS), range=[[1, 0], [6, 3], [2, 2]])),
@@ -169,7 +169,7 @@ def recorded(results: Results) -> alt.TopLevelMixin:
     for quantity, title in QUANTITIES.items():
         zero = alt.Scale(zero=quantity != "size", nice=True)
         panel = alt.Chart(long[long["quantity"] == quantity]).mark_line(strokeWidth=1.8, opacity=0.85).encode(
-            x=x, y=alt.Y("value:Q", title=title, scale=zero, axis=alt.Axis(tickCount=4, format="~g")),
+            x=x, y=alt.Y("value:Q", title=title, scale=zero, axis=alt.Axis(tickCount=4)),
             color=charts.regime_scales(results.regimes)["color"],
             strokeDash=alt.StrokeDash("layers:N", sort=list(LAYERS), title="layers",
                                       scale=alt.Scale(domain=list(LAYERS), range=[[1, 0], [6, 3], [2, 2]])),
