@@ -13,7 +13,8 @@ SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
 CELLS = "results/cells/micrographs/resnet18"
 FINISHED = re.compile(r"\(Rule: (\w+)\)")
 PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
-TABLES_AND_FIGURES = {"aggregate": 1, "compare": 1, "judge": 1, "draw": 2, "all": 1}
+TABLES_AND_FIGURES = {"aggregate": 1, "compare": 1, "judge": 1, "draw": 5, "all": 1}
+FIGURES = ("fig2", "fig4", "fig5", "schedule", "finder", "learning")
 WHAT_CELLS_LEAD_TO = {"benchmark_finished": 1, "collect_records": 1, **TABLES_AND_FIGURES}
 
 
@@ -78,7 +79,7 @@ def test_one_run_leaves_cells_tables_and_figures(grid):
         tables = {f"{name}.csv" for name in ("history", "steps", "lr_find", "predictions")}
         assert files == {"metrics.json", "model.safetensors", *tables}
     figures = {path.name for path in (grid.directory / "results" / "figures").iterdir()}
-    assert figures == {f"{name}.{ending}" for name in ("fig2", "fig4", "fig5") for ending in ("html", "svg", "png")}
+    assert figures == {f"{name}.{ending}" for name in FIGURES for ending in ("html", "svg", "png")}
     cells = pd.read_csv(grid.directory / "results" / "tables" / "cells.csv", keep_default_na=False)
     assert set(cells["regime"]) == {"no-increase", "gradual"}
     assert set(cells[cells["measure"] == "time"]["basis"]) == {"training", "forward", "latency"}
@@ -116,12 +117,12 @@ def test_touching_every_file_reruns_nothing(grid):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("figures", {"draw": 2, "all": 1}),
-        ("charts", {"draw": 2, "draw_samples": 1, "all": 1}),
+        ("figures", {"draw": 5, "all": 1}),
+        ("charts", {"draw": 5, "draw_samples": 1, "all": 1}),
         ("links", {}),
         ("archives", {}),
         ("tables", TABLES_AND_FIGURES),
-        ("records", {"collect_records": 1, "all": 1}),
+        ("records", {"collect_records": 1, "draw": 5, "all": 1}),
         ("statistics", {"compare": 1, "judge": 1, "all": 1}),
         ("verdict", {"judge": 1, "all": 1}),
         ("inference", {"benchmark_inference": 2, "benchmark_finished": 1, **TABLES_AND_FIGURES}),

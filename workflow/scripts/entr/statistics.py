@@ -266,8 +266,10 @@ def replicates(differences: pd.DataFrame) -> dict[str, NDArray]:
     for name in names.unique():
         rows = values[names == name]
         rows = rows[:, ~np.isnan(rows).all(0)]
-        found[name] = rows[~np.isnan(rows).any(1)].mean(1)
-    return {name: means for name, means in found.items() if means.size and not np.isnan(means).any()}
+        whole = rows[~np.isnan(rows).any(1)]
+        if whole.size:
+            found[name] = whole.mean(1)
+    return found
 
 
 def needed(sd: float, datasets: int) -> float:
