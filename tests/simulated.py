@@ -1,6 +1,7 @@
 """Simulated tables of a grid, with the columns of real ones; for tests and for timing, and for nothing else."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ def sizes_of(regime):
 
 def plans(datasets, regimes):
     """Return the paper's plan of each dataset and regime, as plain values."""
+
     def plan(regime):
         sizes = dict(zip(PHASES, sizes_of(regime), strict=True))
         return Plan.of(Training(), Regime(**sizes, tta=sizes["rpl"]), pretrained=True).plain()
@@ -38,23 +40,35 @@ def plans(datasets, regimes):
     return {dataset: {regime: plan(regime) for regime in regimes} for dataset in datasets}
 
 
-def grid(datasets=("ucm",), models=("resnet18", "resnet50"), regimes=REGIMES, seeds=2, bases=("training", "forward", "latency")):
+def grid(
+    datasets=("ucm",),
+    models=("resnet18", "resnet50"),
+    regimes=REGIMES,
+    seeds=2,
+    bases=("training", "forward", "latency"),
+):
     """Return every table by name."""
     rng = np.random.default_rng(0)
     histories = pd.concat(
         [_history(rng, *cell) for cell in itertools.product(datasets, models, regimes, range(seeds))], ignore_index=True
     )
-    cells = pd.DataFrame([row for cell, own in histories.groupby(tables.CELL, sort=False) for row in _cell(rng, cell, own, bases)])
+    cells = pd.DataFrame(
+        [row for cell, own in histories.groupby(tables.CELL, sort=False) for row in _cell(rng, cell, own, bases)]
+    )
     pairs = statistics.paired(cells.assign(basis=cells["basis"].fillna("")), "no-increase")
     first = histories[histories["seed"] == 0]
+
+    def of_cells(make, rows):
+        return pd.concat([make(cell, own) for cell, own in rows.groupby(tables.CELL, sort=False)], ignore_index=True)
+
     return {
         "cells": cells,
         "summary": tables.summary_of(cells),
         "runs": _runs(rng, histories),
         "history": histories.drop(columns="own"),
-        "steps": pd.concat([_steps(own) for _, own in first.groupby(tables.CELL, sort=False)], ignore_index=True),
-        "lr_find": pd.concat([_curves(rng, cell, own) for cell, own in first.groupby(tables.CELL, sort=False)], ignore_index=True),
-        "confusions": pd.concat([_confusions(rng, cell) for cell, _ in histories.groupby(tables.CELL, sort=False)], ignore_index=True),
+        "steps": of_cells(lambda _, own: _steps(own), first),
+        "lr_find": of_cells(partial(_curves, rng), first),
+        "confusions": of_cells(lambda cell, _: _confusions(rng, cell), histories),
         "efficiency": pairs,
         "effects": statistics.effects_of(pairs, statistics.overlap_of(10)),
     }  # fmt: skip
@@ -66,7 +80,9 @@ def _history(rng, dataset, model, regime, seed):
     epoch = np.arange(1, 20)
     cost = {"resnet18": 1, "resnet34": 1.8, "resnet50": 3}.get(model, 1)
     layers = np.where(np.array(phases) == "rpl", "all", "head")
-    seconds = cost * (4 + 26 * (np.array(sizes) / 250) ** 2) * np.where(layers == "all", 2.4, 1) * rng.normal(1, 0.02, 19)
+    seconds = (
+        cost * (4 + 26 * (np.array(sizes) / 250) ** 2) * np.where(layers == "all", 2.4, 1) * rng.normal(1, 0.02, 19)
+    )
     own = LEVEL.get(dataset, 0.8) - 0.04 * (np.array(sizes) < 200) + 0.01 * (cost > 1)
     accuracy = np.clip(own - 0.4 * np.exp(-epoch / 4) + 0.03 * (layers == "all") + rng.normal(0, 0.008, 19), 0, 1)
     loss = 2.2 * (1 - accuracy) + 0.1
@@ -108,7 +124,13 @@ def _runs(rng, histories):
     for cell, own in histories.groupby(tables.CELL, sort=False):
         training = own["training_seconds"].sum()
         seconds = {"resize": 3.0, "training": training, "validation": training / 20, "rate_finder": 25.0}
-        seconds |= {"evaluation": 22.0, "loading": 1.2, "checkpoint": 2.0, "starting": 6.0, "other": rng.uniform(0.5, 1)}
+        seconds |= {
+            "evaluation": 22.0,
+            "loading": 1.2,
+            "checkpoint": 2.0,
+            "starting": 6.0,
+            "other": rng.uniform(0.5, 1),
+        }
         seconds["wall"] = sum(seconds.values())
         key = dict(zip(tables.CELL, cell, strict=True))
         about = {"weights": "none", "precision": "float32", "epochs": 19, "classes": CLASSES.get(cell[0], 7)}
@@ -154,7 +176,9 @@ def _confusions(rng, cell):
         wrong = int(rng.integers(0, 4))
         for predicted, images in ((label, 10 - wrong), (other, wrong)):
             if images:
-                rows.append(key | {"label": label, "predicted": predicted, "images": images, "example": f"{position:02}.png"})
+                rows.append(
+                    key | {"label": label, "predicted": predicted, "images": images, "example": f"{position:02}.png"}
+                )
     return pd.DataFrame(rows)
 
 

@@ -141,8 +141,8 @@ def plans_of_figure(wildcards):
 
 def code_of_figure(wildcards):
     """Return a digest of what draws a figure, so that a change redraws those of its own subject."""
-    module = f"entr/figures/{GALLERY[wildcards.figure].module}.py"
-    return code_digest("draw", module, *PAGE)
+    subject = f"entr/figures/{GALLERY[wildcards.figure].module}.py"
+    return code_digest("draw", subject, *PAGE)
 
 
 def configuration():

@@ -88,16 +88,18 @@ def write(
     charts = {Path(path).name.removesuffix(".vl.json"): _json(path) for path in specs}
     found = {Path(path).stem: read_table(path) for path in tables}
     text = Path(verdict).read_text(encoding="utf-8")
+    answer, more, rest = _rendered(text).partition("<h2>")
     shown = {name: dict(figure) for name, figure in gallery.items() if name in charts}
     made = [_datasets(found["datasets"]), _means(found["summary"], study), _effects(found["effects"], study)]
     html = pages.render(
         "report.html.j2",
         title=text.partition("\n")[0].lstrip("# "),
-        verdict=_rendered(text),
+        answer=Markup(answer),  # noqa: S704  rendered
+        verdict=Markup(more + rest),  # noqa: S704  rendered
         gallery=shown,
         specs=charts,
         charts=pages.embedded({name: charts[name] for name in shown}),
-        tables=[*made, _times(found["runs"])],
+        tables=[*made, _times(found["runs"], study)],
         environment=_environment(found["runs"]),
         configuration=yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True),
         missing=list(_missing(found["runs"], study)),
@@ -113,19 +115,22 @@ def _json(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _rendered(text: str) -> Markup:
+def _rendered(text: str) -> str:
     """Return Markdown as HTML; HTML within it stays text, and wide tables scroll by themselves."""
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     frame = '<div class="table" tabindex="0" role="region" aria-label="{}"><table>'
     parts = html.split("<table>")
     named = [frame.format(f"Table {number} of the verdict") + part for number, part in enumerate(parts[1:], 1)]
-    return Markup("".join([parts[0], *named]).replace("</table>", "</table></div>"))  # noqa: S704  rendered above
+    return "".join([parts[0], *named]).replace("</table>", "</table></div>")
 
 
 def _datasets(table: pd.DataFrame) -> Table:
     """Table 1: a column a dataset, as in the paper."""
     named = table.set_index("title").drop(columns="dataset").T
-    rows = [[str(what).replace("_", " "), *map(_plain, values)] for what, values in zip(named.index, named.to_numpy(), strict=True)]
+    rows = [
+        [str(what).replace("_", " "), *map(_plain, values)]
+        for what, values in zip(named.index, named.to_numpy(), strict=True)
+    ]
     note = "As found, beside what was published."
     return Table("table-datasets", "Table 1. The datasets", note, "datasets", ["", *map(str, named.columns)], rows)
 
@@ -137,7 +142,14 @@ def _means(summary: pd.DataFrame, study: Mapping[str, Any]) -> Table:
     rows = {key: group.set_index("measure") for key, group in rows.groupby(keys, sort=False)}
     numbers = {"accuracy": "A", "time": "T, s", "efficiency": "As, 1/√s"}
     lines = [
-        [study["datasets"].get(key[0], key[0]), key[1], key[2], STAGES[key[3]], *(_mean(own, one) for one in numbers), _plain(own["n"].max())]
+        [
+            study["datasets"].get(key[0], key[0]),
+            key[1],
+            key[2],
+            STAGES[key[3]],
+            *(_mean(own, one) for one in numbers),
+            _plain(own["n"].max()),
+        ]
         for key, own in rows.items()
     ]
     heads = ["dataset", "network", "regime", "stage", *numbers.values(), "seeds"]
@@ -160,10 +172,14 @@ def _effects(effects: pd.DataFrame, study: Mapping[str, Any]) -> Table:
     lines = []
     if len(effects):
         own = effects[(effects["at"] == "phase") & (effects["stage"] == FINAL) & (effects["basis"] == study["basis"])]
+        if len(study["datasets"]) == 1:
+            own = own[own["scope"] != "all"]
         for key, group in own.groupby(["dataset", "model", "regime"], sort=False):
             by = group.set_index("measure")
             dataset = study["datasets"].get(key[0], key[0])
-            lines.append([dataset, key[1], key[2], *(_effect(by, one) for one in EFFECTS), _plain(by["replicates"].max())])
+            lines.append(
+                [dataset, key[1], key[2], *(_effect(by, one) for one in EFFECTS), _plain(by["replicates"].max())]
+            )
     note = f"Final results against {study['control']}, paired by seed, with 95 % intervals for further images."
     return Table("table-effects", "Regimes against the control", note, "effects", heads, lines, frozenset(heads[3:]))
 
@@ -178,11 +194,14 @@ def _effect(by: pd.DataFrame, measure: str) -> str:
     return said[0] if len(said) == 1 else f"{said[0]} [{said[1]}, {said[2]}]"
 
 
-def _times(runs: pd.DataFrame) -> Table:
+def _times(runs: pd.DataFrame, study: Mapping[str, Any]) -> Table:
     """Mean seconds of a cell by what they were spent on."""
     parts = [column for column in runs if column.startswith("seconds_") and column != "seconds_to_first_step"]
+    runs = runs.assign(dataset=runs["dataset"].replace(study["datasets"]))
     means = runs.groupby(CELL[:3], sort=False)[parts].mean()
-    lines = [[*key, *(f"{value:.1f}" for value in values)] for key, values in zip(means.index, means.to_numpy(), strict=True)]
+    lines = [
+        [*key, *(f"{value:.1f}" for value in values)] for key, values in zip(means.index, means.to_numpy(), strict=True)
+    ]
     names = [part.removeprefix("seconds_").replace("_", " ") for part in parts]
     heads = ["dataset", "network", "regime", *names]
     note = "Mean seconds of a cell; training and resize are T, the others never count."
@@ -197,7 +216,11 @@ def _plain(value: Any) -> str:  # noqa: ANN401  a cell of a table
 
 def _environment(runs: pd.DataFrame) -> dict[str, str]:
     """Say on what the cells ran; several values where they differ."""
-    found = {title: ", ".join(sorted({_plain(one) for one in runs[column]} - {""})) for column, title in ENVIRONMENT.items() if column in runs}
+    found = {
+        title: ", ".join(sorted({_plain(one) for one in runs[column]} - {""}))
+        for column, title in ENVIRONMENT.items()
+        if column in runs
+    }
     drawn = {name: version(package) for name, package in {"Snakemake": "snakemake", "Altair": "altair"}.items()}
     return {title: value for title, value in (found | drawn).items() if value}
 
@@ -207,8 +230,10 @@ def _missing(runs: pd.DataFrame, study: Mapping[str, Any]) -> Iterator[str]:
     asked = list(product(study["datasets"], study["models"], study["regimes"], study["seeds"]))
     done = set(runs[CELL].itertuples(index=False, name=None))
     lacking = [f"{' '.join(cell[:3])} seed {cell[3]}" for cell in asked if cell not in done]
-    yield f"Of {len(asked)} cells of the grid none is missing." if not lacking else (
-        f"{len(lacking)} of {len(asked)} cells of the grid: {'; '.join(lacking)}."
+    yield (
+        f"Of {len(asked)} cells of the grid none is missing."
+        if not lacking
+        else (f"{len(lacking)} of {len(asked)} cells of the grid: {'; '.join(lacking)}.")
     )
     stands_for = set(study["stands_for"].values())
     for kind, names in PAPERS.items():

@@ -50,7 +50,8 @@ def draw(
         rows = [one.assign(dataset=name) for name, one in zip(titles, images_of, strict=True)]
         pd.concat(rows)[["dataset", "label", "image", "source"]].to_csv(file, index=False)
     panels = [
-        _panel(title, rows, Path(images)) for title, rows, images in zip(titles.values(), images_of, folders, strict=True)
+        _panel(title, rows, Path(images))
+        for title, rows, images in zip(titles.values(), images_of, folders, strict=True)
     ]
     classes = ", ".join(f"{title} {len(rows)}" for title, rows in zip(titles.values(), images_of, strict=True))
     title = "One image of each class"
@@ -69,7 +70,9 @@ def _panel(title: str, rows: pd.DataFrame, images: Path) -> alt.LayerChart:
     lines = math.ceil(len(rows) / columns)
     place = pd.DataFrame({"column": rows.index % columns, "line": rows.index // columns})
     tiles = place.assign(
-        label=rows["label"], source=rows["source"], url=[tile(images / name, TILE * RESOLUTION) for name in rows["image"]]
+        label=rows["label"],
+        source=rows["source"],
+        url=[tile(images / name, TILE * RESOLUTION) for name in rows["image"]],
     )
     x = alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.5, columns - 0.5], nice=False))
     y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[lines - 0.5, -0.5], nice=False))
@@ -82,4 +85,3 @@ def _panel(title: str, rows: pd.DataFrame, images: Path) -> alt.LayerChart:
         title=alt.TitleParams(title, anchor="start", fontSize=13),
         view=alt.ViewBackground(strokeOpacity=0),
     )
-

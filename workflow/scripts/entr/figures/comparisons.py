@@ -8,7 +8,7 @@ from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
 from entr.figures import panels
 from entr.figures.paths import by_dataset_and_model
-from entr.figures.results import STAGES, Results, replicates, rounded, whole_blocks
+from entr.figures.results import STAGES, Results, intervals, replicates, rounded, whole_blocks
 
 EFFECTS = {
     "log_efficiency_ratio": "ratio of As",
@@ -75,8 +75,11 @@ def _effects(results: Results) -> pd.DataFrame:
     logarithmic = rows["measure"] != "accuracy_difference"
     for value in values:
         rows[value] = np.where(logarithmic, np.exp(rows[value].where(logarithmic)), 100 * rows[value])
-    keys = ["line", "scope", "regime", "stage", "basis", "measure", "replicates", "p_holm", "note"]
-    return rounded(rows[[*keys, *values]])
+    keys = ["line", "scope", "regime", "stage", "basis", "measure", "replicates", "note"]
+    said = {f"interval{one}": intervals(rows, ".4g", one) for one in ("", "_overlap")}
+    return rounded(
+        rows[[*keys, *values]].assign(p=rows["p_holm"].map("{:.2g}".format, "ignore").fillna("none"), **said)
+    )
 
 
 def _line(results: Results, scope: str, dataset: str, model: str) -> str:
@@ -92,7 +95,8 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
     treatments = list(results.treatments)
     regime["color"].legend = regime["shape"].legend = alt.Legend(values=treatments)
     axis = alt.Axis(labelLimit=220, grid=True, tickSize=0) if first else alt.Axis(labels=False, ticks=False, grid=True)
-    scale = alt.Scale(zero=False, nice=False, padding=10, type="linear" if "points" in title else "log")
+    kind = {"zero": False} if "points" in title else {"type": "log"}
+    scale = alt.Scale(nice=False, padding=10, **kind)
     x = alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4))
     base = (
         alt.Chart(rows)
@@ -105,15 +109,16 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
     )
     whole = base.transform_filter("isValid(datum.low)")
     tooltip = [
-        tip("line"), tip("regime"), tip("mean", title, number), tip("low", "95 % interval from", number),
-        tip("high", "to", number), tip("low_overlap", "for further images from", number),
-        tip("high_overlap", "to", number), tip("replicates", "replicates", ".0f"), tip("p_holm", "p (Holm)", ".2g"),
+        tip("line"), tip("regime"), tip("mean", title, number), tip("interval", "95 % interval"),
+        tip("interval_overlap", "for further images"), tip("replicates", "replicates", ".0f"), tip("p", "p (Holm)"),
         tip("note"),
     ]  # fmt: skip
     reference = alt.Chart(alt.InlineData([{"none": none}])).mark_rule(color="#555555", strokeDash=[4, 3])
     return alt.layer(
         reference.encode(x=alt.X("none:Q", title=title)),
-        whole.mark_rule(strokeWidth=1.2).encode(x=alt.X("low_overlap:Q", title=title, scale=scale), x2="high_overlap:Q"),
+        whole.mark_rule(strokeWidth=1.2).encode(
+            x=alt.X("low_overlap:Q", title=title, scale=scale), x2="high_overlap:Q"
+        ),
         whole.mark_rule(strokeWidth=3.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=regime["shape"], tooltip=tooltip),
     ).properties(width=175, height=len(lines) * (OFFSET * len(treatments) + 6))
@@ -145,7 +150,7 @@ def test_sizes(results: Results) -> alt.TopLevelMixin:
     cells = results.rows("cells", measure="accuracy", at="test")
     if not len(cells):
         return charts.nothing("No test sizes to draw yet: no cell is finished")
-    rows = rounded(panels.joined(cells, results.rows("summary", measure="accuracy", at="test"), ["stage"]))
+    rows = panels.joined(cells, results.rows("summary", measure="accuracy", at="test"), ["stage"], ".1%")
     regime = charts.regime_scales(results.regimes)
     base = alt.Chart().encode(
         x=alt.X("size:Q", title="test size, px", scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=6)),
@@ -153,7 +158,12 @@ def test_sizes(results: Results) -> alt.TopLevelMixin:
     )
     y = alt.Y("value:Q", title="accuracy A", scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%", tickCount=5))
     cell = [tip("dataset"), tip("model"), tip("regime"), tip("size", "test size, px", ".0f")]
-    of_mean = [*cell, tip("value", "mean accuracy", ".1%"), tip("low", "from", ".1%"), tip("high", "to", ".1%"), tip("n", "seeds", ".0f")]
+    of_mean = [
+        *cell,
+        tip("value", "mean accuracy", ".1%"),
+        tip("interval", "95 % interval"),
+        tip("n", "seeds", ".0f"),
+    ]
     means = base.transform_filter("datum.kind === 'mean'")
     panel = alt.layer(
         base.transform_filter("datum.kind === 'seed'")
@@ -177,8 +187,7 @@ def mechanism(results: Results) -> alt.TopLevelMixin:
     cells = results.rows("cells", measure=list(MEASURES), at="full")
     if not len(cells):
         return charts.nothing("No mechanism to draw yet: no cell is finished")
-    rows = panels.joined(cells, results.rows("summary", measure=list(MEASURES), at="full"), ["stage", "measure"])
-    rows = rounded(rows)
+    rows = panels.joined(cells, results.rows("summary", measure=list(MEASURES), at="full"), ["stage", "measure"], ".3f")
     stages = {stage: said for stage, said in reversed(STAGES.items()) if stage in set(rows["stage"])}
     stage = switch("stage", "stage", stages)
     across = panels.width(results, rows, 195)
@@ -195,9 +204,14 @@ def mechanism(results: Results) -> alt.TopLevelMixin:
         columns[0] = columns[0].properties(title=alt.TitleParams(dataset, fontSize=13, anchor="start"))
         lines.append(alt.concat(*columns, columns=3, spacing=10))
     titles = {one: _gaps(results, cells[cells["stage"] == one], said) for one, said in stages.items()}
-    about = f"{next(iter(titles.values()))}. Training loss, gaps and weight distances of each regime, dataset and network."
-    subtitle = ["gap: validation less training loss, training less validation accuracy; distance: relative to the first weights",
-                f"{replicates(rows[rows['kind'] == 'mean'])}; {results.conditions()}"]  # fmt: skip
+    about = (
+        f"{next(iter(titles.values()))}. Training loss, gaps and weight distances of each regime, dataset and network."
+    )
+    subtitle = [
+        "gap: validation less training loss, training less validation accuracy",
+        "distance: relative to the first weights",
+        f"{replicates(rows[rows['kind'] == 'mean'])}; {results.conditions()}",
+    ]
     return titled(alt.vconcat(*lines, spacing=20), words([stage], titles), subtitle, about, [stage])
 
 

@@ -32,7 +32,10 @@ def matrices(results: Results) -> alt.TopLevelMixin:
         pairs = _pairs(own)
         right = own.loc[own["label"] == own["predicted"], "images"].sum() / own["images"].sum()
         heading = f"{dataset}: {model}, {regime}; {100 * right:.1f} % of {own['images'].sum()} validation images right"
-        drawn = [_matrix(own, pairs), *([_tiles(own, pairs, folders[dataset])] if len(pairs) and dataset in folders else [])]
+        drawn = [
+            _matrix(own, pairs),
+            *([_tiles(own, pairs, folders[dataset])] if len(pairs) and dataset in folders else []),
+        ]
         parts.append(alt.vconcat(*drawn, spacing=10, title=alt.TitleParams(heading, fontSize=13, anchor="start")))
         if len(pairs):
             first = pairs.iloc[0]
@@ -65,7 +68,10 @@ def _matrix(own: pd.DataFrame, pairs: pd.DataFrame) -> alt.LayerChart:
     classes = sorted({*rows["label"], *rows["predicted"]})
     if len(classes) > CLASSES:
         wrong = rows[rows["label"] != rows["predicted"]].groupby("label")["images"].sum().sort_values(ascending=False)
-        classes = sorted(dict.fromkeys([*pairs["label"], *pairs["predicted"], *wrong.index]).keys() & {*wrong.index[:CLASSES - 6], *pairs["label"], *pairs["predicted"]})
+        classes = sorted(
+            dict.fromkeys([*pairs["label"], *pairs["predicted"], *wrong.index]).keys()
+            & {*wrong.index[: CLASSES - 6], *pairs["label"], *pairs["predicted"]}
+        )
         rows = rows[rows["label"].isin(classes) & rows["predicted"].isin(classes)]
     step = max(15, min(34, 400 // len(classes)))
     base = alt.Chart(rows).encode(
@@ -75,7 +81,12 @@ def _matrix(own: pd.DataFrame, pairs: pd.DataFrame) -> alt.LayerChart:
     )  # fmt: skip
     colour = alt.Color("share:Q", title="share of the class", legend=alt.Legend(format=".0%", gradientLength=160),
                        scale=alt.Scale(scheme="greys", domain=[0, 1]))  # fmt: skip
-    tooltip = [tip("label", "class"), tip("predicted", "taken for"), tip("images", "images", ".0f"), tip("share", "share of the class", ".1%")]
+    tooltip = [
+        tip("label", "class"),
+        tip("predicted", "taken for"),
+        tip("images", "images", ".0f"),
+        tip("share", "share of the class", ".1%"),
+    ]
     dark = alt.when("datum.share > 0.5").then(alt.value("white")).otherwise(alt.value("black"))
     return alt.layer(
         base.mark_rect(stroke="#eeeeee").encode(color=colour, tooltip=tooltip),

@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 
 from entr import charts
-from entr.charts import switch, chosen, tip, titled, words
+from entr.charts import chosen, switch, tip, titled, words
 from entr.figures.results import Results, rounded
 
 PARTS = {
@@ -27,7 +27,10 @@ def parts(results: Results) -> alt.TopLevelMixin:
     if not len(runs):
         return charts.nothing("No time to draw yet: no cell is finished")
     cell = ["dataset", "model", "regime"]
-    of = {name: runs[[f"seconds_{one}" for one in ones if f"seconds_{one}" in runs]].sum(axis=1) for name, ones in PARTS.items()}
+    of = {
+        name: runs[[f"seconds_{one}" for one in ones if f"seconds_{one}" in runs]].sum(axis=1)
+        for name, ones in PARTS.items()
+    }
     means = pd.concat([runs[cell], pd.DataFrame(of)], axis=1).groupby(cell, sort=False).mean().reset_index()
     rows = means.melt(cell, list(PARTS), "part", "seconds")
     rows = rounded(rows.assign(
@@ -41,13 +44,19 @@ def parts(results: Results) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("seconds:Q", title="seconds a cell, mean over seeds", axis=alt.Axis(tickCount=4)),
             y=alt.Y("regime:N", sort=list(results.regimes), title=None),
-            color=alt.Color("part:N", title=None, sort=list(PARTS), scale=alt.Scale(domain=list(PARTS), range=list(SHADES)),
-                            legend=alt.Legend(columns=3)),
+            color=alt.Color(
+                "part:N", title=None, sort=list(PARTS), legend=alt.Legend(columns=3),
+                scale=alt.Scale(domain=list(PARTS), range=list(SHADES)),
+            ),
             order="order:Q",
-            tooltip=[*(tip(one) for one in cell), tip("part"), tip("seconds", "seconds", ".1f"), tip("share", "share", ".1%")],
+            tooltip=[*map(tip, cell), tip("part"), tip("seconds", "seconds", ".1f"), tip("share", "share", ".1%")],
         )
         .properties(width=max(170, 560 // len(models)), height=alt.Step(20))
-        .facet(row=alt.Row("dataset:N", sort=datasets, title=None), column=alt.Column("model:N", sort=models, title=None), spacing=12)
+        .facet(
+            row=alt.Row("dataset:N", sort=datasets, title=None),
+            column=alt.Column("model:N", sort=models, title=None),
+            spacing=12,
+        )
         .resolve_scale(x="independent")
     )  # fmt: skip
     dark = rows[rows["part"].str.endswith("(T)")]["seconds"].sum() / rows["seconds"].sum()
@@ -62,7 +71,11 @@ def speed(results: Results) -> alt.TopLevelMixin:
     if not len(history):
         return charts.nothing("No speed to draw yet: no cell is finished")
     keys = ["dataset", "model", "layers", "size"]
-    rows = history.groupby(keys, sort=False)["images_per_second"].agg(value="mean", low="min", high="max", epochs="size").reset_index()
+    rows = (
+        history.groupby(keys, sort=False)["images_per_second"]
+        .agg(value="mean", low="min", high="max", epochs="size")
+        .reset_index()
+    )
     largest = rows.loc[rows.groupby(keys[:3])["size"].transform("max") == rows["size"], [*keys, "value"]]
     rows = rows.merge(largest, on=keys[:3], suffixes=("", "_largest"))
     rows = rounded(rows.assign(pixels=rows["value_largest"] * (rows["size_largest"] / rows["size"]) ** 2))
@@ -91,7 +104,11 @@ def speed(results: Results) -> alt.TopLevelMixin:
         spacing=12,
     ).resolve_scale(y="independent")
     titles = {one: _cheaper(rows[rows["layers"] == one]) for one in kinds}
-    subtitle = [words([trained], TRAINED), "points: mean, lines: range of epochs; dashed: pixels alone", results.conditions()]
+    subtitle = [
+        words([trained], TRAINED),
+        "points: mean, lines: range of epochs; dashed: pixels alone",
+        results.conditions(),
+    ]
     about = f"{next(iter(titles.values()))}. Images a second against image size for each dataset and network."
     return titled(chart, words([trained], titles), subtitle, about, [trained])
 

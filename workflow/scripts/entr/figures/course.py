@@ -13,7 +13,7 @@ CURVES = {
     "validation_loss": "validation loss, nats",
     "training_loss": "training loss, nats",
 }
-POINTS = 60
+POINTS = 45
 """Of a finder's curve at most: more cannot be told apart."""
 CUT = 4
 """Losses above so many times the lowest are cut off, as the finder itself stops there."""
@@ -49,8 +49,12 @@ def learning(results: Results) -> alt.TopLevelMixin:
         .encode(y=y, text="size:Q"),
     )
     title = {name: _last(results, history, name) for name in CURVES}
-    subtitle = [words([curve], CURVES), f"mean and range of {replicates(rows)}; numbers: size in px", results.conditions()]
-    about = f"{title['accuracy']}. Curves by epoch for each regime, dataset and network, with the size in px where it changes."
+    subtitle = [
+        words([curve], CURVES),
+        f"mean and range of {replicates(rows)}; numbers: size in px",
+        results.conditions(),
+    ]
+    about = f"{title['accuracy']}. Curves by epoch for each regime, dataset and network."
     return titled(by_dataset_and_model(results, rows, panel), words([curve], title), subtitle, about, [curve])
 
 

@@ -9,9 +9,7 @@ from entr import charts
 from entr.figures.results import Results
 
 
-def draw(
-    name: str, shown: Mapping[str, Any], results: Results, *, library: str | Path, folder: str | Path
-) -> None:
+def draw(name: str, shown: Mapping[str, Any], results: Results, *, library: str | Path, folder: str | Path) -> None:
     """Write a figure as Vega-Lite, SVG, PNG, and as a page of HTML.
 
     Parameters

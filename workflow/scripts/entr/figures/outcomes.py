@@ -32,7 +32,7 @@ def efficiency(results: Results) -> alt.TopLevelMixin:
     if not len(cells):
         return charts.nothing("No efficiency to draw yet: no cell is finished")
     bases = results.bases(cells)
-    rows = panels.joined(cells, results.rows("summary", measure="efficiency", at="phase"), ["stage", "basis"])
+    rows = panels.joined(cells, results.rows("summary", measure="efficiency", at="phase"), ["stage", "basis"], ".3f")
     basis = switch("basis", "T", bases)
     found = {one: _said(results, "log_efficiency_ratio", one, lambda mean: f"{np.exp(mean):.2f}") for one in bases}
     title = {
@@ -41,7 +41,9 @@ def efficiency(results: Results) -> alt.TopLevelMixin:
     }
     subtitle = [words([basis], {one: f"T: {said}" for one, said in bases.items()}), *_notes(results, rows)]
     chart = _by_dataset(results, rows, "As = √(A/T), 1/√s", ".3f", chosen("basis"))
-    return titled(chart, words([basis], title), subtitle, _about(results, next(iter(title.values())), rows, "As"), [basis])
+    return titled(
+        chart, words([basis], title), subtitle, _about(results, next(iter(title.values())), rows, "As"), [basis]
+    )
 
 
 def accuracy(results: Results) -> alt.TopLevelMixin:
@@ -49,7 +51,7 @@ def accuracy(results: Results) -> alt.TopLevelMixin:
     cells = results.rows("cells", measure="accuracy", at=list(SIZES))
     if not len(cells):
         return charts.nothing("No accuracy to draw yet: no cell is finished")
-    rows = panels.joined(cells, results.rows("summary", measure="accuracy", at=list(SIZES)), ["stage", "at"])
+    rows = panels.joined(cells, results.rows("summary", measure="accuracy", at=list(SIZES)), ["stage", "at"], ".1%")
     rows = pd.concat([rows, _papers(results)], ignore_index=True)
     at = switch("at", "measured at", {key: said for key, said in SIZES.items() if key in set(cells["at"])})
     title = {one: _accuracy_title(results, cells, one) for one in SIZES}

@@ -7,18 +7,19 @@ import pandas as pd
 
 from entr import charts
 from entr.charts import tip
-from entr.figures.results import Results
+from entr.figures.results import Results, intervals, rounded
 
 KEYS = ["dataset", "model", "regime"]
 GAP = 13
 """Least px between two regimes."""
 
 
-def joined(cells: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def joined(cells: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[str], number: str) -> pd.DataFrame:
     """Set the values of seeds and their means below each other, told apart by ``kind``."""
     seeds = cells[[*KEYS, "seed", *keys, "size", "value"]].assign(kind="seed")
-    means = summary[[*KEYS, *keys, "size", "n", "mean", "sd", "low", "high"]].rename(columns={"mean": "value"})
-    return pd.concat([seeds, means.assign(kind="mean")], ignore_index=True)
+    means = summary[[*KEYS, *keys, "size", "n", "mean", "low", "high"]].rename(columns={"mean": "value"})
+    means = means.assign(kind="mean", interval=intervals(means, number))
+    return rounded(pd.concat([seeds, means], ignore_index=True))
 
 
 def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
@@ -34,8 +35,7 @@ def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
     cell = [tip("dataset"), tip("model"), tip("regime")]
     of_seed = [*cell, tip("seed"), tip("size", "measured at, px", ".0f"), tip("value", axis, number)]
     of_group = [
-        *cell, tip("value", f"mean {axis}", number), tip("low", "95 % interval from", number),
-        tip("high", "to", number), tip("sd", "standard deviation", number), tip("n", "seeds", ".0f"),
+        *cell, tip("value", f"mean {axis}", number), tip("interval", "95 % interval"), tip("n", "seeds", ".0f"),
     ]  # fmt: skip
     means = base.transform_filter("datum.kind === 'mean'")
     return [
@@ -52,4 +52,3 @@ def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
 def width(results: Results, rows: pd.DataFrame, least: int) -> int:
     """Return the width of a panel in px in which regimes do not touch."""
     return max(least, GAP * (len(results.shown(rows, "regime")) + 1) * len(results.shown(rows, "model")))
-

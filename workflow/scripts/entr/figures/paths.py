@@ -6,7 +6,7 @@ import pandas as pd
 
 from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
-from entr.figures.results import FINAL, STAGES, Results, replicates, rounded
+from entr.figures.results import STAGES, Results, replicates, rounded
 
 CLOSE = 0.01
 """An accuracy that is lower by no more counts as reached: the margin of the verdict."""
@@ -22,7 +22,7 @@ def hypothesis(results: Results) -> alt.TopLevelMixin:
     base = alt.Chart().encode(
         x=alt.X("seconds:Q", title="seconds in training steps", axis=alt.Axis(tickCount=4)),
         y=alt.Y("accuracy:Q", title="accuracy A", scale=alt.Scale(zero=False, nice=True), axis=POINT),
-        **{"color": charts.regime_scales(results.regimes)["color"]},
+        color=charts.regime_scales(results.regimes)["color"],
     )
     tooltip = [
         tip("dataset"), tip("model"), tip("regime"), tip("phase"), tip("epoch", "epoch", ".0f"),
@@ -117,7 +117,10 @@ def front(results: Results) -> alt.TopLevelMixin:
     panels = [_front_panel(results, rows[rows["dataset"] == one], one) for one in results.shown(rows, "dataset")]
     subtitle = [
         words(switches[:1], {basis: f"T: {said}" for basis, said in bases.items()}),
-        words(switches[1:], {stage: f"{said}; {replicates(rows[rows['kind'] == 'mean'])}" for stage, said in stages.items()}),
+        words(
+            switches[1:],
+            {stage: f"{said}; {replicates(rows[rows['kind'] == 'mean'])}" for stage, said in stages.items()},
+        ),
         results.conditions(),
     ]
     first = next(iter(titles.values()))
@@ -192,5 +195,3 @@ def _front_panel(results: Results, rows: pd.DataFrame, title: str) -> alt.LayerC
         .mark_text(dx=9, fontSize=10, align="left", color=charts.MUTED)
         .encode(text="label:N"),
     ).properties(width=290, height=220, title=alt.TitleParams(title, fontSize=13, anchor="start"))
-
-

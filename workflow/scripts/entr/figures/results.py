@@ -54,7 +54,9 @@ class Results:
     def titles(self) -> dict[str, str]:
         """Titles of the datasets, told apart where two are the same."""
         titles = list(self.datasets.values())
-        return {name: title if titles.count(title) == 1 else f"{title} ({name})" for name, title in self.datasets.items()}
+        return {
+            name: title if titles.count(title) == 1 else f"{title} ({name})" for name, title in self.datasets.items()
+        }
 
     @property
     def treatments(self) -> list[str]:
@@ -104,7 +106,9 @@ class Results:
         for column, value in keys.items():
             table = table[table[column] == value]
         means = table.set_index("regime")["mean"]
-        return {regime: float(means[regime]) for regime in self.treatments if regime in means and pd.notna(means[regime])}
+        return {
+            regime: float(means[regime]) for regime in self.treatments if regime in means and pd.notna(means[regime])
+        }
 
     def conditions(self) -> str:
         """Say what a reader has to know of the runs: first weights and device."""
@@ -134,6 +138,12 @@ def replicates(rows: pd.DataFrame, counts: str = "n") -> str:
     if most == 1:
         return "one replicate"
     return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+
+
+def intervals(rows: pd.DataFrame, number: str, suffix: str = "") -> list[str]:
+    """Say the interval of each row, for a number that is missing would read as zero in a tool tip."""
+    pairs = zip(rows[f"low{suffix}"], rows[f"high{suffix}"], strict=True)
+    return ["none" if pd.isna(low) else f"{low:{number}} to {high:{number}}" for low, high in pairs]
 
 
 def whole_blocks(rows: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ STRIP = 34
 SAMPLES = 24
 """Points of the learning rate in each epoch."""
 LAYERS = ("head", "late", "early")
-KEPT = 160
+KEPT = 90
 """Rows of a recorded schedule that are drawn at most, apart from those where something jumps."""
 QUANTITIES = {"size": "size, px", "rate": "learning rate", "momentum": "momentum"}
 
@@ -35,7 +35,9 @@ def planned(results: Results) -> alt.TopLevelMixin:
     if not panels:
         return charts.nothing("No schedule to draw: no regime is configured")
     first = next(iter(plans.values()))
-    title = "Sizes in px: " + "; ".join(f"{regime} {_sizes(first[regime])}" for regime in results.regimes if regime in first)
+    title = "Sizes in px: " + "; ".join(
+        f"{regime} {_sizes(first[regime])}" for regime in results.regimes if regime in first
+    )
     epochs = sorted({plan.epochs for of in plans.values() for plan in of.values()})
     count = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     about = f"{title}. Sizes of each regime and the learning rate, over {count} epochs."
@@ -62,19 +64,21 @@ def _planned(results: Results, title: str, of: Mapping[str, Plan]) -> alt.VConca
     regimes = [regime for regime in results.regimes if regime in of]
     bars = pd.DataFrame([row for regime in regimes for row in _bars(regime, of[regime])])
     end = int(bars["to"].max())
-    x = alt.X("from:Q", title=None, scale=alt.Scale(domain=[0, end], nice=False), axis=alt.Axis(labels=False, ticks=False))
+    x = alt.X(
+        "from:Q", title=None, scale=alt.Scale(domain=[0, end], nice=False), axis=alt.Axis(labels=False, ticks=False)
+    )
     base = alt.Chart(bars).encode(
-        x=x, x2="to:Q", y=alt.Y("regime:N", sort=regimes, title=None),
-        tooltip=[tip("regime"), tip("phase"), tip("said", "size"), tip("from", "after epoch", ".0f"), tip("to", "to", ".0f")],
+        y=alt.Y("regime:N", sort=regimes, title=None),
+        tooltip=[tip("regime"), tip("phase"), tip("said", "px"), tip("from", "after epoch", ".0f"), tip("to", "to", ".0f")],
     )  # fmt: skip
     largest = alt.Scale(domain=[0, float(bars["size"].max())], range=[0.05, 0.5])
     regime = charts.regime_scales(results.regimes)["color"].copy()
     regime.legend = None
     strips = base.mark_bar(stroke="white", height=STRIP - 8).encode(
-        color=regime, opacity=alt.Opacity("size:Q", scale=largest, legend=None)
+        x=x, x2="to:Q", color=regime, opacity=alt.Opacity("size:Q", scale=largest, legend=None)
     )
     middle = alt.X("middle:Q", scale=alt.Scale(domain=[0, end], nice=False))
-    labels = base.mark_text(fontSize=11).encode(text="said:N", x=middle, x2=alt.Undefined)
+    labels = base.mark_text(fontSize=11).encode(text="said:N", x=middle)
     sizes = alt.layer(strips, labels).properties(
         width=WIDTH, height=STRIP * len(regimes), title=alt.TitleParams(title, fontSize=13, anchor="start")
     )
@@ -185,7 +189,9 @@ def recorded(results: Results) -> alt.TopLevelMixin:
         f"momentum {steps['momentum'].median():.2g}, and images of {sizes}"
     )
     about = f"{title}. Lines by training step for each dataset and regime."
-    return titled(alt.vconcat(*lines, spacing=8), title, ["first seed; lines lie on each other where regimes agree"], about)
+    return titled(
+        alt.vconcat(*lines, spacing=8), title, ["first seed; lines lie on each other where regimes agree"], about
+    )
 
 
 def _thinned(cell: pd.DataFrame) -> pd.DataFrame:
