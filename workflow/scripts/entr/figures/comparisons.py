@@ -78,7 +78,7 @@ def _effects(results: Results) -> pd.DataFrame:
     keys = ["line", "scope", "regime", "stage", "basis", "measure", "replicates", "note"]
     said = {f"interval{one}": intervals(rows, ".4g", one) for one in ("", "_overlap")}
     return rounded(
-        rows[[*keys, *values]].assign(p=rows["p_holm"].map("{:.2g}".format, "ignore").fillna("none"), **said)
+        rows[[*keys, *values]].assign(p=["none" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]], **said)
     )
 
 

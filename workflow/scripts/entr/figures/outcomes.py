@@ -77,7 +77,7 @@ def _points(difference: float) -> str:
 def _papers(results: Results) -> pd.DataFrame:
     shown = PAPERS_BEST[PAPERS_BEST["name"].isin(results.datasets)]
     lines = shown.assign(dataset=shown["name"].map(results.titles), kind="paper", at="phase")
-    return lines.assign(said="paper's best " + (100 * lines["value"]).map("{:.1f} %".format))
+    return lines.assign(said=[f"paper's best {100 * value:.1f} %" for value in lines["value"]])
 
 
 def _said(results: Results, measure: str, basis: str, number: Callable[[float], str], **keys: str) -> str:

@@ -69,7 +69,7 @@ def _planned(results: Results, title: str, of: Mapping[str, Plan]) -> alt.VConca
     )
     base = alt.Chart(bars).encode(
         y=alt.Y("regime:N", sort=regimes, title=None),
-        tooltip=[tip("regime"), tip("phase"), tip("said", "px"), tip("from", "after epoch", ".0f"), tip("to", "to", ".0f")],
+        tooltip=[tip("regime"), tip("phase"), tip("said", "px"), tip("from", "", ".0f"), tip("to", "", ".0f")],
     )  # fmt: skip
     largest = alt.Scale(domain=[0, float(bars["size"].max())], range=[0.05, 0.5])
     regime = charts.regime_scales(results.regimes)["color"].copy()
