@@ -7,6 +7,9 @@ configfile: f"{workflow.basedir}/config/datasets.yaml"
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
@@ -28,6 +31,7 @@ rule all:
         ),
         collect("results/figures/{figure}.html", figure=FIGURES),
         "results/figures/fig2.html",
+        "results/report.html",
         "results/tables/cells.csv",
         "results/tables/history.csv",
         "results/tables/efficiency.csv",

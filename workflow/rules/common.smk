@@ -1,4 +1,5 @@
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -6,11 +7,15 @@ from snakemake.exceptions import WorkflowError
 sys.path.append(str(Path(workflow.basedir, "workflow", "scripts")))
 
 from entr.config import checked
+from entr.figures.gallery import GALLERY, SAMPLES
 from entr.folders import listing_digest
 from entr.guards import EntrError
 from entr.provenance import code_digest
 
-FIGURES = ["fig4", "fig5", "schedule", "finder", "learning"]
+FIGURES = [name for name in GALLERY if name != SAMPLES]
+# filled in by the pages of figures and by the report
+PAGE = ("../report/figure.html.j2", "../report/style.css")
+REPORT = ("../report/report.html.j2", "../report/style.css", "../report/sort.js")
 
 try:
     # files of the command line come first in the list, but are laid over the others
@@ -107,3 +112,46 @@ def study():
         "basis": settings.time_basis,
         "folds": settings.split.folds,
     }
+
+
+def tables_of(wildcards):
+    """Return the tables that a figure is drawn from."""
+    return collect("results/tables/{table}.csv", table=GALLERY[wildcards.figure].tables)
+
+
+def images_of(wildcards):
+    """Return the folders of images that a figure shows, if it shows any."""
+    return (
+        collect("results/data/{dataset}/images", dataset=grid.datasets)
+        if GALLERY[wildcards.figure].shows_images
+        else []
+    )
+
+
+def plans_of_figure(wildcards):
+    """Return how each regime is configured, for the figure that shows it."""
+    datasets = grid.datasets if GALLERY[wildcards.figure].shows_plans else []
+    return {
+        dataset: {
+            regime: settings.plan(dataset, regime).plain() for regime in grid.regimes
+        }
+        for dataset in datasets
+    }
+
+
+def code_of_figure(wildcards):
+    """Return a digest of what draws a figure, so that a change redraws those of its own subject."""
+    subject = f"entr/figures/{GALLERY[wildcards.figure].module}.py"
+    return code_digest("draw", subject, *PAGE)
+
+
+def configuration():
+    """Return the configuration of this grid, without where files lie on this machine."""
+    plain = settings.model_dump(mode="json", exclude_none=True)
+    for part in ("datasets", "regimes"):
+        plain[part] = {name: plain[part][name] for name in plain["grid"][part]}
+    for entry in plain["datasets"].values():
+        if entry.get("path"):
+            entry["path"] = Path(entry["path"]).name
+    plain["weights"] = Path(plain["weights"]).name
+    return plain

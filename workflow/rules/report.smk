@@ -5,7 +5,12 @@ rule describe:
         rejected=collect("results/data/{dataset}/rejected.csv", dataset=grid.datasets),
         pairs=collect("results/data/{dataset}/duplicates.csv", dataset=grid.datasets),
     output:
-        "results/tables/datasets.csv",
+        report(
+            "results/tables/datasets.csv",
+            caption="../report/datasets.rst",
+            category="Tables",
+            labels={"figure": "Table 1. The datasets"},
+        ),
     log:
         "results/logs/describe.log",
     conda:
@@ -25,20 +30,28 @@ rule describe:
 # Fig. 2
 rule draw_samples:
     input:
+        library="results/figures/vega.js",
         manifests=collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
         images=collect("results/data/{dataset}/images", dataset=grid.datasets),
     output:
         table="results/tables/samples.csv",
         html="results/figures/fig2.html",
-        svg="results/figures/fig2.svg",
+        svg=report(
+            "results/figures/fig2.svg",
+            caption="../report/figure.rst",
+            category=GALLERY[SAMPLES].category,
+            labels={"figure": GALLERY[SAMPLES].heading},
+        ),
         png="results/figures/fig2.png",
+        spec="results/figures/fig2.vl.json",
     log:
         "results/logs/draw/fig2.log",
     conda:
         "../../envs/entr.yaml"
     params:
         titles={name: settings.datasets[name].title or name for name in grid.datasets},
-        code=code_digest("draw_samples"),
+        figure=asdict(GALLERY[SAMPLES]),
+        code=code_digest("draw_samples", *PAGE),
     message:
         "drawing fig2"
     script:
@@ -156,7 +169,12 @@ rule judge:
         effects="results/tables/effects.csv",
         runs="results/tables/runs.csv",
     output:
-        claims="results/tables/claims.csv",
+        claims=report(
+            "results/tables/claims.csv",
+            caption="../report/claims.rst",
+            category="Tables",
+            labels={"figure": "The claims"},
+        ),
         verdict="results/verdict.md",
     log:
         "results/logs/judge.log",
@@ -171,33 +189,89 @@ rule judge:
         "../scripts/judge.py"
 
 
+# Vega's JavaScript, made once and inlined in every page
+rule bundle_library:
+    output:
+        "results/figures/vega.js",
+    log:
+        "results/logs/bundle_library.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        code=code_digest("bundle_library"),
+    message:
+        "bundling the library of the figures"
+    script:
+        "../scripts/bundle_library.py"
+
+
+# a job a figure: 1 to 3 s each, and a change redraws those of its own subject alone
 rule draw:
     input:
-        cells="results/tables/cells.csv",
-        summary="results/tables/summary.csv",
-        runs="results/tables/runs.csv",
-        history="results/tables/history.csv",
-        steps="results/tables/steps.csv",
-        lr_find="results/tables/lr_find.csv",
+        library="results/figures/vega.js",
+        tables=tables_of,
+        images=images_of,
     output:
         html="results/figures/{figure}.html",
-        svg="results/figures/{figure}.svg",
+        svg=report(
+            "results/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: GALLERY[wildcards.figure].category,
+            labels=lambda wildcards: {"figure": GALLERY[wildcards.figure].heading},
+        ),
         png="results/figures/{figure}.png",
+        spec="results/figures/{figure}.vl.json",
     log:
         "results/logs/draw/{figure}.log",
     conda:
         "../../envs/entr.yaml"
     params:
+        figure=lambda wildcards: asdict(GALLERY[wildcards.figure]),
         datasets={name: settings.datasets[name].title or name for name in grid.datasets},
         models=grid.models,
         regimes=grid.regimes,
         control=settings.control,
         basis=settings.time_basis,
-        code=code_digest("draw"),
+        plans=plans_of_figure,
+        code=code_of_figure,
     message:
         "drawing {wildcards.figure}"
     script:
         "../scripts/draw.py"
+
+
+# The reader's page. Snakemake's own report (snakemake --report) has the graph of the workflow and
+# the provenance of each file, but neither leads with the verdict nor lets figures share a library.
+rule write_report:
+    input:
+        library="results/figures/vega.js",
+        verdict="results/verdict.md",
+        specs=collect("results/figures/{figure}.vl.json", figure=GALLERY),
+        tables=collect(
+            "results/tables/{table}.csv",
+            table=["datasets", "summary", "effects", "runs"],
+        ),
+    output:
+        report(
+            "results/report.html",
+            caption="../report/page.rst",
+            category="The report",
+            labels={"figure": "The whole page"},
+        ),
+    log:
+        "results/logs/write_report.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        gallery={name: asdict(figure) for name, figure in GALLERY.items()},
+        study=study(),
+        configuration=configuration(),
+        citation=Path(workflow.basedir, "CITATION.cff").read_text(encoding="utf-8"),
+        code=code_digest("write_report", *REPORT),
+    message:
+        "writing the report"
+    script:
+        "../scripts/write_report.py"
 
 
 # what is finished while a grid still grows: no output, so that it runs whenever it is asked for, and no

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from entr import figures, guards
+from entr import guards
+from entr.figures.drawing import draw
+from entr.figures.results import Results
 
 guards.report_to(snakemake.log[0])
-tables = {name: pd.read_csv(path) for name, path in snakemake.input.items()}
-shared = {name: snakemake.params[name] for name in ("datasets", "models", "regimes", "control", "basis")}
-figures.draw(snakemake.wildcards.figure, figures.Results(**tables, **shared), Path(snakemake.output.html).parent)
+shared = {name: snakemake.params[name] for name in ("datasets", "models", "regimes", "control", "basis", "plans")}
+# by dataset, or none
+images = dict(zip(snakemake.params.datasets, snakemake.input.images, strict=False))
+draw(
+    snakemake.wildcards.figure,
+    snakemake.params.figure,
+    Results.read(snakemake.input.tables, images=images, **shared),
+    library=snakemake.input.library,
+    folder=Path(snakemake.output.html).parent,
+)

@@ -9,6 +9,8 @@ samples.draw(
     snakemake.params.titles,
     snakemake.input.manifests,
     snakemake.input.images,
-    snakemake.output.table,
-    Path(snakemake.output.html).parent,
+    snakemake.params.figure,
+    table=snakemake.output.table,
+    library=snakemake.input.library,
+    folder=Path(snakemake.output.html).parent,
 )

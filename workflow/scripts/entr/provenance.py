@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ SCRIPTS = Path(__file__).parents[1]
 
 
 @cache
-def code_digest(script: str) -> str:
+def code_digest(script: str, *others: str) -> str:
     """Digest a rule's script and the modules of this package that it reaches by imports.
 
     Snakemake's own code trigger compares times, which a ``git checkout`` changes, and never
@@ -19,6 +20,9 @@ def code_digest(script: str) -> str:
     ----------
     script : str
         Name of a script in ``workflow/scripts``, without its ending.
+    *others : str
+        What it reaches but does not import: modules, which may import others, and files that it
+        fills in, relative to ``workflow/scripts``.
 
     Returns
     -------
@@ -28,24 +32,25 @@ def code_digest(script: str) -> str:
     Raises
     ------
     FileNotFoundError
-        When there is no such script.
+        When there is no such script or file.
     """
     digest = hashlib.sha256()
-    for path in source_files(script):
-        digest.update(path.relative_to(SCRIPTS).as_posix().encode())
+    for path in source_files(script, *others):
+        digest.update(Path(os.path.relpath(path, SCRIPTS)).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def source_files(script: str) -> list[Path]:
-    """Return a script and every module of this package that it reaches, sorted."""
+def source_files(script: str, *others: str) -> list[Path]:
+    """Return a script, other files, and every module of this package that they reach, sorted."""
     found: set[Path] = set()
-    waiting = [SCRIPTS / f"{script}.py"]
+    waiting = [SCRIPTS / f"{script}.py", *(SCRIPTS / other for other in others)]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += [module for name in _imported(path) if (module := _file_of(name)).is_file()]
+            modules = map(_file_of, _imported(path)) if path.suffix == ".py" else ()
+            waiting += [module for module in modules if module.is_file()]
     return sorted(found)
 
 

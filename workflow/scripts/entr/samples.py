@@ -1,17 +1,16 @@
 """Fig. 2: one image of each class, as the networks see it but for its size [paper, Fig. 2]."""
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pandas as pd
-from PIL import Image
 
 from entr import charts
 from entr.guards import atomic_write
+from entr.pictures import tile
 
 TILE = 104
 """Side of a tile in px, its label apart."""
@@ -25,7 +24,10 @@ def draw(
     titles: Mapping[str, str],
     manifests: Sequence[str | Path],
     folders: Sequence[str | Path],
+    shown: Mapping[str, Any],
+    *,
     table: str | Path,
+    library: str | Path,
     folder: str | Path,
 ) -> None:
     """Draw sample images of each class, by dataset.
@@ -36,25 +38,26 @@ def draw(
         Titles of the datasets, by name, in the order of the files.
     manifests, folders : sequence of path
         The manifest and the folder of small images of each dataset.
+    shown : mapping
+        See `pages.figure`.
     table : path
         CSV file of what is shown: ``dataset, label, image, source``.
-    folder : path
-        Gets ``fig2.html``, ``fig2.svg`` and ``fig2.png``.
+    library, folder : path
+        As in `charts.save`.
     """
-    shown = [chosen(pd.read_csv(path, dtype={"label": str}, keep_default_na=False)) for path in manifests]
+    images_of = [chosen(pd.read_csv(path, dtype={"label": str}, keep_default_na=False)) for path in manifests]
     with atomic_write(table) as file:
-        rows = [one.assign(dataset=name) for name, one in zip(titles, shown, strict=True)]
+        rows = [one.assign(dataset=name) for name, one in zip(titles, images_of, strict=True)]
         pd.concat(rows)[["dataset", "label", "image", "source"]].to_csv(file, index=False)
     panels = [
-        _panel(title, rows, Path(images)) for title, rows, images in zip(titles.values(), shown, folders, strict=True)
+        _panel(title, rows, Path(images))
+        for title, rows, images in zip(titles.values(), images_of, folders, strict=True)
     ]
-    classes = ", ".join(f"{title} {len(rows)}" for title, rows in zip(titles.values(), shown, strict=True))
-    chart = alt.vconcat(*panels, spacing=24).properties(
-        title=alt.TitleParams("One image of each class", subtitle=[f"classes: {classes}"], anchor="start", offset=14),
-        description=f"One image of each class of {', '.join(titles.values())}.",
-        config=charts.STYLE,
-    )
-    charts.save(chart, folder, "fig2")
+    classes = ", ".join(f"{title} {len(rows)}" for title, rows in zip(titles.values(), images_of, strict=True))
+    title = "One image of each class"
+    about = f"{title} of {', '.join(titles.values())}."
+    chart = charts.titled(alt.vconcat(*panels, spacing=24), title, [f"classes: {classes}"], about)
+    charts.save(chart, "fig2", shown, library=library, folder=folder)
 
 
 def chosen(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +70,9 @@ def _panel(title: str, rows: pd.DataFrame, images: Path) -> alt.LayerChart:
     lines = math.ceil(len(rows) / columns)
     place = pd.DataFrame({"column": rows.index % columns, "line": rows.index // columns})
     tiles = place.assign(
-        label=rows["label"], source=rows["source"], url=[_tile(images / name) for name in rows["image"]]
+        label=rows["label"],
+        source=rows["source"],
+        url=[tile(images / name, TILE * RESOLUTION) for name in rows["image"]],
     )
     x = alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.5, columns - 0.5], nice=False))
     y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[lines - 0.5, -0.5], nice=False))
@@ -80,15 +85,3 @@ def _panel(title: str, rows: pd.DataFrame, images: Path) -> alt.LayerChart:
         title=alt.TitleParams(title, anchor="start", fontSize=13),
         view=alt.ViewBackground(strokeOpacity=0),
     )
-
-
-def _tile(path: Path) -> str:
-    """Return an image as a square that is cut from its centre, as the address of its bytes."""
-    side = TILE * RESOLUTION
-    with Image.open(path) as image:
-        edge = min(image.size)
-        left, top = (image.width - edge) // 2, (image.height - edge) // 2
-        square = image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    square.save(file, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

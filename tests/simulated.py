@@ -1,0 +1,195 @@
+"""Simulated tables of a grid, with the columns of real ones; for tests and for timing, and for nothing else."""
+
+import itertools
+from functools import cache, partial
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from entr import statistics, tables
+from entr.regimes import Plan, Regime, Training
+
+SIZES = {
+    "no-increase": (250, 250, 250, 250),
+    "gradual": (100, 150, 200, 250),
+    "stepwise": (100, 100, 250, 250),
+    "small": (100, 100, 100, 100),
+}
+PHASES = {"sgdr": 2, "clrs": 3, "cmult": 7, "rpl": 7}
+STAGES = {"sub-total": 12, "total": 19, "total-tta": 19}
+TITLES = {"ucm": "UCM", "steel": "Steel", "bees": "Bees"}
+MODELS = ("resnet18", "resnet34", "resnet50")
+REGIMES = ("no-increase", "gradual", "stepwise")
+CLASSES = {"ucm": 21, "steel": 7, "bees": 22}
+LEVEL = {"ucm": 0.93, "steel": 0.8, "bees": 0.78}
+NAMES = ("nan", "null", "</script>", "a|b", 'quo"te', "É", "agricultural")
+
+
+def sizes_of(regime):
+    return SIZES.get(regime, SIZES["gradual"])
+
+
+def plans(datasets, regimes):
+    """Return the paper's plan of each dataset and regime, as plain values."""
+
+    def plan(regime):
+        sizes = dict(zip(PHASES, sizes_of(regime), strict=True))
+        return Plan.of(Training(), Regime(**sizes, tta=sizes["rpl"]), pretrained=True).plain()
+
+    return {dataset: {regime: plan(regime) for regime in regimes} for dataset in datasets}
+
+
+@cache
+def grid(
+    datasets=("ucm",),
+    models=("resnet18", "resnet50"),
+    regimes=REGIMES,
+    seeds=2,
+    bases=("training", "forward", "latency"),
+):
+    """Return every table by name, not to be changed."""
+    rng = np.random.default_rng(0)
+    histories = pd.concat(
+        [_history(rng, *cell) for cell in itertools.product(datasets, models, regimes, range(seeds))], ignore_index=True
+    )
+    cells = pd.DataFrame(
+        [row for cell, own in histories.groupby(tables.CELL, sort=False) for row in _cell(rng, cell, own, bases)]
+    )
+    # those at the full size are many and alike
+    own = cells[cells["at"] == "phase"]
+    pairs = statistics.paired(own, "no-increase")
+    first = histories[histories["seed"] == 0]
+
+    def of_cells(make, rows):
+        return pd.concat([make(cell, own) for cell, own in rows.groupby(tables.CELL, sort=False)], ignore_index=True)
+
+    return {
+        "cells": cells,
+        "summary": tables.summary_of(cells),
+        "runs": _runs(rng, histories),
+        "history": histories.drop(columns="own"),
+        "steps": of_cells(lambda _, own: _steps(own), first),
+        "lr_find": of_cells(partial(_curves, rng), first),
+        "confusions": of_cells(lambda cell, _: _confusions(rng, cell), histories),
+        "efficiency": pairs,
+        "effects": statistics.effects_of(pairs, statistics.overlap_of(10)),
+    }  # fmt: skip
+
+
+def _history(rng, dataset, model, regime, seed):
+    sizes = [size for size, epochs in zip(sizes_of(regime), PHASES.values(), strict=True) for _ in range(epochs)]
+    phases = [phase for phase, epochs in PHASES.items() for _ in range(epochs)]
+    epoch = np.arange(1, 20)
+    cost = {"resnet18": 1, "resnet34": 1.8, "resnet50": 3}.get(model, 1)
+    layers = np.where(np.array(phases) == "rpl", "all", "head")
+    seconds = (
+        cost * (4 + 26 * (np.array(sizes) / 250) ** 2) * np.where(layers == "all", 2.4, 1) * rng.normal(1, 0.02, 19)
+    )
+    own = LEVEL.get(dataset, 0.8) - 0.04 * (np.array(sizes) < 200) + 0.01 * (cost > 1)
+    accuracy = np.clip(own - 0.4 * np.exp(-epoch / 4) + 0.03 * (layers == "all") + rng.normal(0, 0.008, 19), 0, 1)
+    loss = 2.2 * (1 - accuracy) + 0.1
+    return pd.DataFrame({
+        "dataset": dataset, "model": model, "regime": regime, "seed": seed, "epoch": epoch, "phase": phases,
+        "size": sizes, "layers": layers, "learning_rate": 0.01, "training_loss": loss * rng.normal(1.05, 0.03, 19),
+        "validation_loss": loss, "accuracy": accuracy, "training_seconds": seconds, "validation_seconds": seconds / 20,
+        "images_per_second": 1890 / seconds, "own": accuracy,
+    })  # fmt: skip
+
+
+def _cell(rng, cell, history, bases):
+    key = dict(zip(tables.CELL, cell, strict=True))
+    for stage, epochs in STAGES.items():
+        level = min(1, history["own"].iloc[epochs - 1] + 0.01 * (stage == "total-tta"))
+        training = history["training_seconds"].iloc[:epochs].sum()
+        seconds = {"training": training, "forward": training / 3.1, "latency": 0.006}
+        for at, size in (("phase", history["size"].iloc[epochs - 1]), ("full", 250)):
+            shared = key | {"stage": stage, "at": at, "size": size}
+            yield shared | {"measure": "accuracy", "basis": "", "value": level, "unit": "share"}
+            for basis in bases:
+                yield shared | {"measure": "time", "basis": basis, "value": seconds[basis], "unit": "s"}
+                efficiency = np.sqrt(level / seconds[basis])
+                yield shared | {"measure": "efficiency", "basis": basis, "value": efficiency, "unit": "s^-1/2"}
+        if stage != "total-tta":
+            shared = key | {"stage": stage, "at": "full", "size": 250, "basis": ""}
+            found = {"training_negative_log_likelihood": 0.2, "loss_gap": 0.12, "accuracy_gap": 0.04}
+            found |= {f"weight_distance_{one}": 0.1 for one in ("early", "late", "head")}
+            for measure, value in found.items():
+                yield shared | {"measure": measure, "value": value * rng.lognormal(0, 0.15), "unit": "1"}
+    for size in (75, 100, 150, 200, 250, 300, 350):
+        value = np.clip(level - 0.25 * np.log(size / 250) ** 2 + rng.normal(0, 0.006), 0, 1)
+        shared = key | {"stage": "total", "at": "test", "size": size}
+        yield shared | {"measure": "accuracy", "basis": "", "value": value, "unit": "share"}
+
+
+def _runs(rng, histories):
+    rows = []
+    for cell, own in histories.groupby(tables.CELL, sort=False):
+        training = own["training_seconds"].sum()
+        seconds = {"resize": 3.0, "training": training, "validation": training / 20, "rate_finder": 25.0}
+        seconds |= {
+            "evaluation": 22.0,
+            "loading": 1.2,
+            "checkpoint": 2.0,
+            "starting": 6.0,
+            "other": rng.uniform(0.5, 1),
+        }
+        seconds["wall"] = sum(seconds.values())
+        key = dict(zip(tables.CELL, cell, strict=True))
+        about = {"weights": "none", "precision": "float32", "epochs": 19, "classes": CLASSES.get(cell[0], 7)}
+        about |= {"device": "a simulated processor", "python": "3.11.7", "torch": "2.13.0"}
+        rows.append(key | about | {f"seconds_{part}": value for part, value in seconds.items()})
+    return pd.DataFrame(rows)
+
+
+def _steps(own, batches=29):
+    rows = own.loc[own.index.repeat(batches), [*tables.CELL, "phase", "epoch", "size", "layers"]].reset_index(drop=True)
+    share = np.tile(np.arange(batches) / batches, len(own))
+    rate = 0.005 * (1 + np.cos(np.pi * share))
+    factor = np.where(rows.pop("layers") == "all", 1, 0)
+    return rows.assign(
+        step=np.arange(1, len(rows) + 1), rate_early=rate / 9 * factor, rate_late=rate / 3 * factor,
+        learning_rate=rate, momentum=0.9, loss=1.0,
+    )  # fmt: skip
+
+
+def _curves(rng, cell, own):
+    key = dict(zip(tables.CELL, cell, strict=True))
+    rates = np.geomspace(1e-5, 10, 100)
+    parts = []
+    for phase, size in own.groupby("phase", sort=False)["size"].first().items():
+        loss = 2 - 1.4 * np.exp(-(np.log10(rates / 0.1) ** 2)) + (rates / 2) ** 2 + rng.normal(0, 0.02, 100)
+        curve = {"phase": phase, "size": size, "step": range(100), "learning_rate": rates, "loss": loss}
+        parts.append(pd.DataFrame(key | curve))
+    return pd.concat(parts)
+
+
+def names_of(dataset):
+    """Return the classes of a dataset, among them names that are hard to carry."""
+    count = CLASSES.get(dataset, 7)
+    return [*NAMES, *(f"class {number:02}" for number in range(count))][:count]
+
+
+def _confusions(rng, cell):
+    key = dict(zip(tables.CELL, cell, strict=True))
+    names = names_of(cell[0])
+    rows = []
+    for position, label in enumerate(names):
+        other = names[(position + 1) % len(names)]
+        wrong = int(rng.integers(0, 4))
+        for predicted, images in ((label, 10 - wrong), (other, wrong)):
+            if images:
+                rows.append(
+                    key | {"label": label, "predicted": predicted, "images": images, "example": f"{position:02}.png"}
+                )
+    return pd.DataFrame(rows)
+
+
+def images(folder, datasets):
+    """Write an image for each class, and return the folders by dataset."""
+    for dataset in datasets:
+        (folder / dataset).mkdir(parents=True, exist_ok=True)
+        for position in range(CLASSES.get(dataset, 7)):
+            shade = tuple(int(x) for x in np.random.default_rng(position).integers(40, 220, 3))
+            Image.new("RGB", (120, 90), shade).save(folder / dataset / f"{position:02}.png")
+    return {dataset: folder / dataset for dataset in datasets}

@@ -1,0 +1,1 @@
+"""The figures: `gallery` lists them, each other module draws those of one subject."""

@@ -1,0 +1,18 @@
+"""Small images within charts."""
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+
+def tile(path: Path, side: int) -> str:
+    """Return an image as a square of so many pixels, cut from its centre, as the address of its bytes."""
+    with Image.open(path) as image:
+        edge = min(image.size)
+        left, top = (image.width - edge) // 2, (image.height - edge) // 2
+        square = image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    square.convert("RGB").save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,14 @@
+"""Write the page that a reader opens first."""
+
+from entr import guards, report
+
+guards.report_to(snakemake.log[0])
+asked = ("gallery", "study", "configuration", "citation")
+report.write(
+    snakemake.input.verdict,
+    snakemake.input.specs,
+    snakemake.input.tables,
+    library=snakemake.input.library,
+    page=snakemake.output[0],
+    **{name: snakemake.params[name] for name in asked},
+)
