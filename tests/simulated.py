@@ -105,10 +105,11 @@ def _cell(rng, cell, history, bases):
         seconds = {"training": training, "forward": training / 3.1, "latency": 0.006}
         for at, size in (("phase", history["size"].iloc[epochs - 1]), ("full", 250)):
             shared = key | {"stage": stage, "at": at, "size": size}
-            yield shared | {"measure": "accuracy", "basis": "", "value": level, "unit": "share"}
+            found = level if at == "phase" else 0.99 * level
+            yield shared | {"measure": "accuracy", "basis": "", "value": found, "unit": "share"}
             for basis in bases:
                 yield shared | {"measure": "time", "basis": basis, "value": seconds[basis], "unit": "s"}
-                efficiency = np.sqrt(level / seconds[basis])
+                efficiency = np.sqrt(found / seconds[basis])
                 yield shared | {"measure": "efficiency", "basis": basis, "value": efficiency, "unit": "s^-1/2"}
         if stage != "total-tta":
             shared = key | {"stage": stage, "at": "full", "size": 250, "basis": ""}

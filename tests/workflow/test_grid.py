@@ -9,13 +9,27 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_snakemake
 
+from entr.figures.gallery import GALLERY, SAMPLES
+
 SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
 CELLS = "results/cells/micrographs/resnet18"
 FINISHED = re.compile(r"\(Rule: (\w+)\)")
 PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
-TABLES_AND_FIGURES = {"aggregate": 1, "compare": 1, "judge": 1, "draw": 5, "all": 1}
-FIGURES = ("fig2", "fig4", "fig5", "schedule", "finder", "learning")
-WHAT_CELLS_LEAD_TO = {"benchmark_finished": 1, "collect_records": 1, **TABLES_AND_FIGURES}
+
+
+def redrawn(*tables):
+    """Count the figures that are drawn from some of these tables."""
+    return sum(bool({*tables} & {*figure.tables}) for name, figure in GALLERY.items() if name != SAMPLES)
+
+
+DRAWN = len(GALLERY) - 1
+AGGREGATED = ("cells", "summary", "runs", "effects")
+RECORDED = ("history", "steps", "lr_find", "confusions")
+TABLES_AND_FIGURES = {
+    "aggregate": 1, "compare": 1, "judge": 1, "draw": redrawn(*AGGREGATED), "write_report": 1, "all": 1,
+}  # fmt: skip
+EVERY_TABLE = {**TABLES_AND_FIGURES, "collect_records": 1, "draw": redrawn(*AGGREGATED, *RECORDED)}
+WHAT_CELLS_LEAD_TO = {"benchmark_finished": 1, **EVERY_TABLE}
 
 
 class Grid:
@@ -24,7 +38,7 @@ class Grid:
     def __init__(self, folder):
         self.checkout, self.directory = folder / "a checkout", folder / "results of mine"
         self.directory.mkdir()
-        for name in ("Snakefile", "config", "profiles", "workflow", "envs"):
+        for name in ("Snakefile", "CITATION.cff", "config", "profiles", "workflow", "envs"):
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             self.checkout.mkdir(exist_ok=True)
@@ -71,15 +85,17 @@ def edit(grid):
 def test_one_run_leaves_cells_tables_and_figures(grid):
     assert grid.first_jobs == {
         "generate": 1, "downscale": 1, "describe": 1, "draw_samples": 1,
-        "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 2,
-        **WHAT_CELLS_LEAD_TO,
+        "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 2, "bundle_library": 1,
+        **WHAT_CELLS_LEAD_TO, "draw": DRAWN,
     }  # fmt: skip
     for regime in ("no-increase", "gradual"):
         files = {path.name for path in (grid.directory / CELLS / regime / "seed0").iterdir()}
         tables = {f"{name}.csv" for name in ("history", "steps", "lr_find", "predictions")}
         assert files == {"metrics.json", "model.safetensors", *tables}
     figures = {path.name for path in (grid.directory / "results" / "figures").iterdir()}
-    assert figures == {f"{name}.{ending}" for name in FIGURES for ending in ("html", "svg", "png")}
+    endings = ("html", "svg", "png", "vl.json")
+    assert figures == {"vega.js", *(f"{name}.{ending}" for name in GALLERY for ending in endings)}
+    assert (grid.directory / "results" / "report.html").stat().st_size > 1e6
     cells = pd.read_csv(grid.directory / "results" / "tables" / "cells.csv", keep_default_na=False)
     assert set(cells["regime"]) == {"no-increase", "gradual"}
     assert set(cells[cells["measure"] == "time"]["basis"]) == {"training", "forward", "latency"}
@@ -117,14 +133,17 @@ def test_touching_every_file_reruns_nothing(grid):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("figures", {"draw": 5, "all": 1}),
-        ("charts", {"draw": 5, "draw_samples": 1, "all": 1}),
+        ("figures/outcomes", {"draw": 2, "write_report": 1, "all": 1}),
+        ("figures/confusions", {"draw": 1, "write_report": 1, "all": 1}),
+        ("figures/gallery", {}),
+        ("charts", {"draw": DRAWN, "draw_samples": 1, "write_report": 1, "all": 1}),
+        ("report", {"write_report": 1, "all": 1}),
         ("links", {}),
         ("archives", {}),
         ("tables", TABLES_AND_FIGURES),
-        ("records", {"collect_records": 1, "draw": 5, "all": 1}),
-        ("statistics", {"compare": 1, "judge": 1, "all": 1}),
-        ("verdict", {"judge": 1, "all": 1}),
+        ("records", {"collect_records": 1, "draw": redrawn(*RECORDED), "write_report": 1, "all": 1}),
+        ("statistics", {"compare": 1, "judge": 1, "draw": redrawn("effects"), "write_report": 1, "all": 1}),
+        ("verdict", {"judge": 1, "write_report": 1, "all": 1}),
         ("inference", {"benchmark_inference": 2, "benchmark_finished": 1, **TABLES_AND_FIGURES}),
         ("pixels", {"train": 2, **WHAT_CELLS_LEAD_TO}),
         ("splits", {"split": 1, "train": 2, **WHAT_CELLS_LEAD_TO}),
@@ -144,13 +163,14 @@ def test_a_comment_in_the_configuration_reruns_nothing(grid, edit):
 
 def test_another_learning_rate_of_a_dataset_trains_its_cells_only(grid):
     changed = grid.plan("--config", "datasets={'micrographs': {'training': {'learning_rate': 0.001}}}")
-    assert changed == {"train": 2, **WHAT_CELLS_LEAD_TO}
+    # and the schedule is drawn, which is configured
+    assert changed == {"train": 2, **WHAT_CELLS_LEAD_TO, "draw": DRAWN}
 
 
 def test_a_new_seed_trains_new_cells_only(grid):
     changed = grid.plan("--config", "grid={'seeds': [0, 1]}")
     # the first seed's networks are timed, the others are alike
-    assert changed == {"split": 1, "train": 2, "collect_records": 1, **TABLES_AND_FIGURES}
+    assert changed == {"split": 1, "train": 2, **EVERY_TABLE}
 
 
 def test_what_is_finished_is_judged_while_the_rest_is_missing_and_nothing_is_trained(grid, tmp_path):

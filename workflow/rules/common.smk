@@ -14,8 +14,17 @@ from entr.provenance import code_digest
 
 FIGURES = [name for name in GALLERY if name != SAMPLES]
 # filled in by the pages of figures and by the report
-PAGE = ("../report/figure.html.j2", "../report/style.css")
-REPORT = ("../report/report.html.j2", "../report/style.css", "../report/sort.js")
+PAGE = (
+    "../report/figure.html.j2",
+    "../report/style.css",
+    "../report/embed.js",
+)
+REPORT = (
+    "../report/report.html.j2",
+    "../report/style.css",
+    "../report/embed.js",
+    "../report/sort.js",
+)
 
 try:
     # files of the command line come first in the list, but are laid over the others

@@ -105,7 +105,6 @@ def write(
         missing=list(_missing(found["runs"], study)),
         citation=_cited(yaml.safe_load(citation)),
         library=pages.script(Path(library).read_text(encoding="utf-8")),
-        sorting=pages.script((pages.TEMPLATES / "sort.js").read_text(encoding="utf-8")),
     )
     with atomic_write(page) as file:
         file.write(html)

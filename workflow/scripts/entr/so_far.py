@@ -1,14 +1,23 @@
-"""Tables and verdict of the cells that are finished, while a grid still grows."""
+"""Tables, verdict and curves of the cells that are finished, while a grid still grows."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from entr import statistics, tables, verdict
+from entr import pages, records, statistics, tables, verdict
+from entr.figures import drawing
+from entr.figures.gallery import GALLERY
+from entr.figures.results import Results
 from entr.guards import EntrError
 
 log = logging.getLogger("entr")
+
+RECORDED = ("history", "steps", "lr_find", "predictions")
+"""Files of a finished cell."""
+FIGURES = ("fig1", "learning", "fig4", "fig5", "front")
+"""What a person who waits looks at."""
 
 
 def write(
@@ -27,7 +36,7 @@ def write(
     settings : mapping
         As in `verdict.write`.
     folder : path
-        Gets the tables and ``verdict.md``.
+        Gets the tables, ``verdict.md`` and ``figures``.
 
     Raises
     ------
@@ -47,7 +56,23 @@ def write(
         path["cells"], **comparisons, runs=path["runs"], settings=settings,
         claims_table=path["claims"], verdict=folder / "verdict.md",
     )  # fmt: skip
-    log.info("%d of %d cells are finished; their tables and verdict are in %s", len(done), len(metrics), folder)
+    recorded = {name: [Path(one).with_name(f"{name}.csv") for one in done] for name in RECORDED}
+    of_records = {name: folder / f"{name}.csv" for name in ("history", "steps", "lr_find", "confusions")}
+    records.write(**recorded, tables=of_records)
+    draw(folder, settings)
+    log.info(
+        "%d of %d cells are finished; their tables, verdict and figures are in %s", len(done), len(metrics), folder
+    )
+
+
+def draw(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Draw what can be seen of a growing grid from the tables in a folder into ``figures`` within it."""
+    shared = {name: settings[name] for name in ("datasets", "models", "regimes", "control", "basis")}
+    library = folder / "figures" / "vega.js"
+    pages.bundle(library)
+    for name in FIGURES:
+        paths = [folder / f"{table}.csv" for table in GALLERY[name].tables]
+        drawing.draw(name, asdict(GALLERY[name]), Results.read(paths, **shared), library=library, folder=library.parent)
 
 
 def _existing(paths: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
 from entr.figures import panels
 from entr.figures.paths import by_dataset_and_model
-from entr.figures.results import STAGES, Results, intervals, replicates, rounded, whole_blocks
+from entr.figures.results import STAGES, Results, replicates, rounded, whole_blocks, with_intervals
 
 EFFECTS = {
     "log_efficiency_ratio": "ratio of As",
@@ -76,10 +76,10 @@ def _effects(results: Results) -> pd.DataFrame:
     for value in values:
         rows[value] = np.where(logarithmic, np.exp(rows[value].where(logarithmic)), 100 * rows[value])
     keys = ["line", "scope", "regime", "stage", "basis", "measure", "replicates", "note"]
-    said = {f"interval{one}": intervals(rows, ".4g", one) for one in ("", "_overlap")}
-    return rounded(
-        rows[[*keys, *values]].assign(p=["none" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]], **said)
-    )
+    rows["p"] = ["none" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]]
+    for suffix in ("", "_overlap"):
+        rows = with_intervals(rows, "mean", ".4g", suffix)
+    return rounded(rows[[*keys, *values, "p", "interval", "interval_overlap"]])
 
 
 def _line(results: Results, scope: str, dataset: str, model: str) -> str:
@@ -107,7 +107,6 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
             color=regime["color"],
         )
     )
-    whole = base.transform_filter("isValid(datum.low)")
     tooltip = [
         tip("line"), tip("regime"), tip("mean", title, number), tip("interval", "95 % interval"),
         tip("interval_overlap", "for further images"), tip("replicates", "replicates", ".0f"), tip("p", "p (Holm)"),
@@ -116,10 +115,8 @@ def _forest_panel(results: Results, rows: pd.DataFrame, title: str, lines: list[
     reference = alt.Chart(alt.InlineData([{"none": none}])).mark_rule(color="#555555", strokeDash=[4, 3])
     return alt.layer(
         reference.encode(x=alt.X("none:Q", title=title)),
-        whole.mark_rule(strokeWidth=1.2).encode(
-            x=alt.X("low_overlap:Q", title=title, scale=scale), x2="high_overlap:Q"
-        ),
-        whole.mark_rule(strokeWidth=3.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        base.mark_rule(strokeWidth=1.2).encode(x=alt.X("low_overlap:Q", title=title, scale=scale), x2="high_overlap:Q"),
+        base.mark_rule(strokeWidth=3.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, shape=regime["shape"], tooltip=tooltip),
     ).properties(width=175, height=len(lines) * (OFFSET * len(treatments) + 6))
 
@@ -133,8 +130,9 @@ def _risen(results: Results, rows: pd.DataFrame, basis: str, stage: str) -> str:
     for regime in results.treatments:
         of = own[own["regime"] == regime]
         if len(of):
-            beyond = int((of["low_overlap"] > 1).sum())
-            interval = f" ({beyond} beyond the interval)" if of["low"].notna().any() else ""
+            known = of[of["interval"] != "none"]
+            beyond = int((known["low_overlap"] > 1).sum())
+            interval = f" ({beyond} beyond the interval)" if len(known) else ""
             found.append(f"{regime} in {(of['mean'] > 1).sum()} of {len(of)}{interval}")
     return f"As is above {results.control}'s: {', '.join(found)}" if found else f"Against {results.control}"
 
@@ -142,7 +140,7 @@ def _risen(results: Results, rows: pd.DataFrame, basis: str, stage: str) -> str:
 def _counted(rows: pd.DataFrame) -> str:
     blocks = rows[rows["scope"] == "block"]
     said = replicates(blocks, "replicates")
-    return f"{said}: no interval" if not blocks["low"].notna().any() else f"{said} a line"
+    return f"{said}: no interval" if (blocks["interval"] == "none").all() else f"{said} a line"
 
 
 def test_sizes(results: Results) -> alt.TopLevelMixin:
@@ -170,7 +168,7 @@ def test_sizes(results: Results) -> alt.TopLevelMixin:
         .mark_point(filled=True, size=12, opacity=0.3)
         .encode(y=y, tooltip=[*cell, tip("seed"), tip("value", "accuracy", ".1%")]),
         means.mark_line(strokeWidth=1.8).encode(y=y),
-        means.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        means.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"),
         means.mark_point(filled=True, size=60, opacity=1).encode(y=y, shape=regime["shape"], tooltip=of_mean),
     )
     levels = whole_blocks(cells).groupby(["regime", "size"])["value"].mean()

@@ -5,7 +5,7 @@ import pandas as pd
 
 from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
-from entr.figures.paths import by_dataset_and_model
+from entr.figures.paths import by_dataset_and_model, labelled
 from entr.figures.results import Results, replicates, rounded, whole_blocks
 
 CURVES = {
@@ -44,9 +44,7 @@ def learning(results: Results) -> alt.TopLevelMixin:
         changes.mark_point(filled=True, size=80, opacity=1).encode(
             y=y, shape=charts.regime_scales(results.regimes)["shape"], tooltip=tooltip
         ),
-        changes.transform_filter("datum.epoch > 1")
-        .mark_text(dy=12, dx=4, fontSize=10, align="left")
-        .encode(y=y, text="size:Q"),
+        changes.mark_text(dy=12, dx=4, fontSize=10, align="left").encode(y=y, text="label:N"),
     )
     title = {name: _last(results, history, name) for name in CURVES}
     subtitle = [
@@ -66,7 +64,7 @@ def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
         phase=("phase", "first"), size=("size", "first"), mean=("value", "mean"), least=("value", "min"),
         most=("value", "max"), n=("seed", "nunique"),
     ).reset_index().sort_values(["curve", *keys], kind="stable")  # fmt: skip
-    return rounded(rows.assign(changes=rows["size"] != rows.groupby(["curve", *keys[:3]])["size"].shift()))
+    return rounded(labelled(rows, rows.groupby(["curve", *keys[:3]])["size"].shift()))
 
 
 def _last(results: Results, history: pd.DataFrame, curve: str) -> str:

@@ -55,7 +55,7 @@ def accuracy(results: Results) -> alt.TopLevelMixin:
     rows = pd.concat([rows, _papers(results)], ignore_index=True)
     at = switch("at", "measured at", {key: said for key, said in SIZES.items() if key in set(cells["at"])})
     title = {one: _accuracy_title(results, cells, one) for one in SIZES}
-    chart = _by_dataset(results, rows, "accuracy A", ".1%", chosen("at"), paper=True)
+    chart = _by_dataset(results, rows, "accuracy A", ".1%", chosen("at"))
     subtitle = [f"by chance: {_chance(results)}", *_notes(results, rows)]
     return titled(chart, words([at], title), subtitle, _about(results, title["phase"], rows, "Accuracy A"), [at])
 
@@ -76,7 +76,9 @@ def _points(difference: float) -> str:
 
 def _papers(results: Results) -> pd.DataFrame:
     shown = PAPERS_BEST[PAPERS_BEST["name"].isin(results.datasets)]
-    lines = shown.assign(dataset=shown["name"].map(results.titles), kind="paper", at="phase")
+    lines = shown.assign(dataset=shown["name"].map(results.titles), kind="paper").merge(
+        pd.DataFrame({"at": list(SIZES)}), how="cross"
+    )
     return lines.assign(said=[f"paper's best {100 * value:.1f} %" for value in lines["value"]])
 
 
@@ -89,22 +91,20 @@ def _named(results: Results, cells: pd.DataFrame) -> str:
     return ", ".join(results.shown(cells, "regime"))
 
 
-def _by_dataset(
-    results: Results, rows: pd.DataFrame, axis: str, number: str, keep: str, *, paper: bool = False
-) -> alt.VConcatChart:
+def _by_dataset(results: Results, rows: pd.DataFrame, axis: str, number: str, keep: str) -> alt.VConcatChart:
     """Draw datasets below each other, each with its own axis; stages in columns."""
     rows = rows.assign(stage=rows["stage"].map(STAGES))
     stages = [stage for stage in STAGES.values() if stage in set(rows["stage"])]
     layers = panels.layers(results, axis, number)
-    if paper:
-        layers += _paper_layers()
+    paper = _paper_layers()
     across = panels.width(results, rows[rows["kind"] != "paper"], 640 // len(stages))
-    panel = alt.layer(*layers).properties(width=across, height=170)
     lines = []
     for dataset in results.shown(rows[rows["kind"] != "paper"], "dataset"):
         header = alt.Header(labels=not lines)
         column = alt.Column("stage:N", sort=stages, title=None, header=header)
-        own = panel.properties(data=rows[rows["dataset"] == dataset]).transform_filter(keep)
+        own = rows[rows["dataset"] == dataset]
+        panel = alt.layer(*layers, *(paper if "paper" in set(own["kind"]) else []))
+        own = panel.properties(data=own, width=across, height=170).transform_filter(keep)
         lines.append(own.facet(column=column, spacing=10, title=alt.TitleParams(dataset, fontSize=13, anchor="start")))
     return alt.vconcat(*lines, spacing=16)
 
@@ -131,7 +131,7 @@ def _notes(results: Results, rows: pd.DataFrame) -> list[str]:
     means = rows[rows["kind"] == "mean"]
     count = replicates(means)
     points = count if count == "one replicate" else f"small points: {count}, large: mean"
-    interval = ", line: 95 % interval" if means["low"].notna().any() else ""
+    interval = ", line: 95 % interval" if (means["interval"] != "none").any() else ""
     return [f"{points}{interval}", results.conditions()]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from entr import charts
 from entr.charts import tip
-from entr.figures.results import Results, intervals, rounded
+from entr.figures.results import Results, rounded, with_intervals
 
 KEYS = ["dataset", "model", "regime"]
 GAP = 13
@@ -18,7 +18,7 @@ def joined(cells: pd.DataFrame, summary: pd.DataFrame, keys: Sequence[str], numb
     """Set the values of seeds and their means below each other, told apart by ``kind``."""
     seeds = cells[[*KEYS, "seed", *keys, "size", "value"]].assign(kind="seed")
     means = summary[[*KEYS, *keys, "size", "n", "mean", "low", "high"]].rename(columns={"mean": "value"})
-    means = means.assign(kind="mean", interval=intervals(means, number))
+    means = with_intervals(means, "value", number).assign(kind="mean")
     return rounded(pd.concat([seeds, means], ignore_index=True))
 
 
@@ -42,9 +42,7 @@ def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
         base.transform_filter("datum.kind === 'seed'")
         .mark_point(size=24, opacity=0.4, filled=True)
         .encode(y=value, tooltip=of_seed),
-        means.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=2)
-        .encode(y=alt.Y("low:Q", title=axis), y2="high:Q", shape=alt.Undefined),
+        means.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=axis), y2="high:Q", shape=alt.Undefined),
         means.mark_point(size=105, strokeWidth=2, filled=False).encode(y=value, tooltip=of_group),
     ]
 

@@ -36,9 +36,7 @@ def hypothesis(results: Results) -> alt.TopLevelMixin:
         changes.mark_point(size=90, filled=True, opacity=1).encode(
             shape=charts.regime_scales(results.regimes)["shape"], tooltip=tooltip
         ),
-        changes.transform_filter("datum.epoch > 1")
-        .mark_text(dy=12, dx=4, fontSize=10, align="left")
-        .encode(text="size:Q"),
+        changes.mark_text(dy=12, dx=4, fontSize=10, align="left").encode(text="label:N"),
     )
     chart = by_dataset_and_model(results, rows, panel)
     title = _reached(results, rows)
@@ -63,7 +61,7 @@ def along_time(history: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``dataset, model, regime, epoch, phase, size, seconds, accuracy, n, changes``.
+        Columns ``dataset, model, regime, epoch, phase, size, seconds, accuracy, n, changes, label``.
     """
     cell = ["dataset", "model", "regime", "seed"]
     table = history.sort_values([*cell, "epoch"], kind="stable")
@@ -74,7 +72,13 @@ def along_time(history: pd.DataFrame) -> pd.DataFrame:
         accuracy=("accuracy", "mean"), n=("seed", "nunique"),
     ).reset_index()  # fmt: skip
     before = rows.groupby(keys[:3])["size"].shift()
-    return rows.assign(changes=rows["size"] != before)
+    return labelled(rows, before)
+
+
+def labelled(rows: pd.DataFrame, before: pd.Series) -> pd.DataFrame:
+    """Mark the epochs at which the size is not that of the epoch before, and name it after the first."""
+    changes = rows["size"] != before
+    return rows.assign(changes=changes, label=rows["size"].astype(str).where(changes & (rows["epoch"] > 1), ""))
 
 
 def _reached(results: Results, rows: pd.DataFrame) -> str:
@@ -147,7 +151,11 @@ def _outcomes(results: Results) -> pd.DataFrame:
         best[group.index] = _undominated(group["time"], group["accuracy"])
     # a network is named once, beside the slowest of its regimes
     slowest = means.groupby(["dataset", "stage", "basis", "model"])["time"].transform("max") == means["time"]
-    means = means.assign(front=best, label=means["model"].where(slowest))
+    means = means.assign(front=best, label=means["model"].where(slowest, ""))
+    # an interval that is missing is drawn as a point: of marks without any Vega complains
+    for end in ("low", "high"):
+        for name in ("time", "accuracy"):
+            means[f"{name}_{end}"] = means[f"{name}_{end}"].fillna(means[name])
     return rounded(pd.concat([seeds, means], ignore_index=True))
 
 
@@ -178,7 +186,7 @@ def _front_panel(results: Results, rows: pd.DataFrame, title: str) -> alt.LayerC
     means = base.transform_filter("datum.kind === 'mean'")
     cell = [tip("dataset"), tip("model"), tip("regime")]
     values = [tip("time", "T, s", ".4~g"), tip("accuracy", "accuracy A", ".1%")]
-    across = means.transform_filter("isValid(datum.time_low)").mark_rule(strokeWidth=1.5)
+    across = means.mark_rule(strokeWidth=1.5)
     return alt.layer(
         means.transform_filter("datum.front")
         .mark_line(interpolate="step-after", color="#b0b0b0", strokeWidth=3)
@@ -191,7 +199,5 @@ def _front_panel(results: Results, rows: pd.DataFrame, title: str) -> alt.LayerC
         means.mark_point(size=105, strokeWidth=2, fill="white").encode(
             tooltip=[*cell, *values, tip("n", "seeds", ".0f")], **regime
         ),
-        means.transform_filter("isValid(datum.label)")
-        .mark_text(dx=9, fontSize=10, align="left", color=charts.MUTED)
-        .encode(text="label:N"),
+        means.mark_text(dx=9, fontSize=10, align="left", color=charts.MUTED).encode(text="label:N"),
     ).properties(width=290, height=220, title=alt.TitleParams(title, fontSize=13, anchor="start"))

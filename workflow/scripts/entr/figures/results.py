@@ -140,10 +140,26 @@ def replicates(rows: pd.DataFrame, counts: str = "n") -> str:
     return f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
 
 
-def intervals(rows: pd.DataFrame, number: str, suffix: str = "") -> list[str]:
-    """Say the interval of each row, for a number that is missing would read as zero in a tool tip."""
-    pairs = zip(rows[f"low{suffix}"], rows[f"high{suffix}"], strict=True)
-    return ["none" if pd.isna(low) else f"{low:{number}} to {high:{number}}" for low, high in pairs]
+def with_intervals(rows: pd.DataFrame, mean: str, number: str, suffix: str = "") -> pd.DataFrame:
+    """Say the interval of each row in words, and draw one that is missing as a point.
+
+    In a tool tip a number that is missing would read as zero, and of marks without any Vega complains.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With columns ``low`` and ``high``.
+    mean : str
+        The column that the interval is of.
+    number : str
+        Format of the words.
+    suffix : str
+        Of the two columns, and of ``interval``, which is added.
+    """
+    low, high = rows[f"low{suffix}"], rows[f"high{suffix}"]
+    said = ["none" if pd.isna(a) else f"{a:{number}} to {b:{number}}" for a, b in zip(low, high, strict=True)]
+    ends = {f"low{suffix}": low.fillna(rows[mean]), f"high{suffix}": high.fillna(rows[mean])}
+    return rows.assign(**ends, **{f"interval{suffix}": said})
 
 
 def whole_blocks(rows: pd.DataFrame) -> pd.DataFrame:
