@@ -74,6 +74,8 @@ class Handler(BaseHTTPRequestHandler):
             status = 404 if file is None else file.statuses.pop(0) if file.statuses else 302
             self.send_response(status)
             self.send_header("Content-Length", "0")
+            for name, value in file.headers.items() if file is not None else ():
+                self.send_header(name, value)
             if file is not None and file.redirect:
                 self.send_header("Location", file.redirect)
             if file is not None and file.retry_after:

@@ -1,9 +1,15 @@
 """Archives of images, well made and ill meant."""
 
+import hashlib
 import io
+import os
 import stat
 import struct
+import subprocess
+import sys
 import tarfile
+import threading
+import time
 import zipfile
 
 import pytest
@@ -45,7 +51,7 @@ def fetch(server, tmp_path):
         entry = Dataset(source="archive", urls=[server.add("/a")], subfolder=subfolder, **entry)
         server.add("/a", content)
         destination = tmp_path / "data" / "originals"
-        archives.fetch("mine", entry.origin(), destination, {"retries": 0, **(limits or {})})
+        archives.fetch("mine", entry.model_dump(mode="json"), destination, {"retries": 0, **(limits or {})})
         return {path.relative_to(destination).as_posix(): path.read_bytes() for _, path in folders.files(destination)}
 
     return run
@@ -83,7 +89,7 @@ def test_classes_can_be_read_from_names(fetch):
         "x/train/dent_1.txt": b"",
     }
     found = fetch(zipped(files), label=r"([a-z]+)_\d+\.jpg$")
-    assert found == {"rust/x_train_rust_1.jpg": b"1", "rust/x_valid_rust_2.jpg": b"2", "dent/x_train_dent_1.jpg": b"3"}
+    assert found == {"rust/x/train/rust_1.jpg": b"1", "rust/x/valid/rust_2.jpg": b"2", "dent/x/train/dent_1.jpg": b"3"}
 
 
 def test_what_operating_systems_leave_is_skipped(fetch):
@@ -102,6 +108,20 @@ ILL_MEANT = {
     "tar: symbolic link": (tarred({"set/a/1": b""}, type=tarfile.SYMTYPE, linkname="/etc"), "link or a device"),
     "tar: hard link": (tarred({"set/a/1": b""}, type=tarfile.LNKTYPE, linkname="/etc/passwd"), "link or a device"),
     "tar: device": (tarred({"set/a/1": b""}, type=tarfile.CHRTYPE), "link or a device"),
+    "tar: NUL": (
+        tarred({"set/a/1": b""}, pax_headers={"path": "set/a/\0"}),
+        "cannot be a file's",
+    ),
+    "tar: a name too long": (tarred({f"set/a/{'x' * 256}": b""}), "is too long"),
+    "tar: much about one member": (
+        tarred({"set/a/1": b""}, "xz", pax_headers={"comment": "x" * 2**21}),
+        "bytes about one member",
+    ),
+    "zip: a name in no UTF-8": (zipped({"set/a/ä": b""}).replace("ä".encode(), b"\xff\xff"), "is not in UTF-8"),
+    "zip: Deflate64": (
+        zipped().replace(b"\x08\x00\x00\x00\x21\x00", b"\x09\x00\x00\x00\x21\x00"),
+        "compression method is not supported; unpack it yourself",
+    ),
     "tar: a file that is a folder too": (tarred({"set/a/1": b"1", "set/a/1/2": b"2"}), "two members have the name"),
 }
 
@@ -144,6 +164,36 @@ def test_a_damaged_archive_is_said_and_not_kept(fetch, tmp_path, content):
     assert [path.name for path in (tmp_path / "data").rglob("*")] == ["download"]
 
 
+LARGER = {f"set/{label}/{number}.png": bytes(range(256)) * 3 for label in "ab" for number in range(9)}
+
+
+def with_byte(content, position):
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tarred(LARGER)[: 10 * (512 + 1024)],
+        tarred(LARGER)[: 10 * (512 + 1024) + 100],
+        with_byte(tarred(LARGER), 10 * (512 + 1024) + 3),
+        with_byte(tarred(LARGER, "gz"), -6),
+        with_byte(tarred(LARGER, "bz2"), -40),
+    ],
+    ids=[
+        "cut between members",
+        "cut in a header",
+        "a header changed",
+        "a sum of gzip changed",
+        "a byte of bz2 changed",
+    ],
+)
+def test_a_damaged_tar_is_not_taken_for_a_shorter_one(fetch, tmp_path, content):
+    with pytest.raises(EntrError, match="is a damaged archive"):
+        fetch(content)
+    assert not (tmp_path / "data" / "originals").exists()
+
+
 def test_a_zip_whose_bytes_were_changed_is_damaged(fetch):
     content = zipped({"set/a/1.png": bytes(range(256)) * 50, "set/b/1.png": b"2"})
     position = content.index(b"1.png") + 40
@@ -165,6 +215,58 @@ def test_a_number_of_images_that_is_not_the_published_one_is_an_error(fetch):
 def test_an_archive_that_nothing_vouches_for_is_said_with_what_would(fetch, caplog):
     fetch(zipped())
     assert "set datasets.mine.checksums: [sha256:" in caplog.text
+
+
+def test_folders_count_too(fetch):
+    empty = zipped({f"set/{number}/": b"" for number in range(9)})
+    with pytest.raises(EntrError, match=r"more than 3 files .* raise download\.max_files"):
+        fetch(empty, limits={"max_files": 3})
+
+
+def test_a_download_that_a_checksum_vouches_for_outlives_a_limit(fetch, server):
+    vouched = {"checksums": [f"sha256:{hashlib.sha256(zipped()).hexdigest()}"]}
+    with pytest.raises(EntrError, match=r"raise download\.max_files"):
+        fetch(zipped(), limits={"max_files": 1}, **vouched)
+    assert fetch(zipped(), **vouched) == UNPACKED
+    assert len(server.requests) == 1
+
+
+def test_what_was_downloaded_from_another_address_is_not_used(fetch, server, tmp_path):
+    with pytest.raises(EntrError, match="4 expected"):
+        fetch(zipped(), images=4)
+    other = server.add("/other", zipped(FILES | {"set/b/2.png": b"four"}))
+    entry = Dataset(source="archive", urls=[other], subfolder="set", images=4).model_dump(mode="json")
+    archives.fetch("mine", entry, tmp_path / "data" / "originals", {})
+    assert (tmp_path / "data" / "originals" / "b" / "2.png").read_bytes() == b"four"
+
+
+def test_an_archive_is_fetched_by_one_process_at_a_time(server, fetch, tmp_path):
+    pause = threading.Event()
+    entry = Dataset(source="archive", urls=[server.add("/slow", zipped(), pause=pause)], subfolder="set")
+    code = (
+        "import json, sys; from entr import archives\narchives.fetch('mine', json.loads(sys.argv[1]), sys.argv[2], {})"
+    )
+    command = [sys.executable, "-c", code, entry.model_dump_json(), tmp_path / "data" / "originals"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environment) as other:
+        while not server.requests:
+            assert other.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(EntrError, match="originals is at work in another process"):
+            fetch(b"another")
+        pause.set()
+    assert other.returncode == 0
+    assert (tmp_path / "data" / "originals" / "a" / "1.png").read_bytes() == b"one"
+
+
+def test_a_folder_in_place_of_an_archive_is_said(fetch, tmp_path):
+    with pytest.raises(EntrError, match=r"datasets\.mine\.path: there is no file"):
+        fetch(b"", path=str(tmp_path))
+
+
+def test_files_of_one_class_with_names_alike_are_told_apart(fetch):
+    found = fetch(zipped({"x/y_r_1.jpg": b"1", "x_y/r_1.jpg": b"2", "z_1.jpg": b"3"}), label=r"([rz])_\d\.jpg$")
+    assert sorted(found.values()) == [b"1", b"2", b"3"]
 
 
 def test_an_archive_on_this_machine_that_is_another_is_refused(fetch, tmp_path):

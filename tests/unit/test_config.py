@@ -150,7 +150,31 @@ def test_the_sizes_that_are_benchmarked_are_those_of_the_grid():
 def test_a_folder_laid_over_an_entry_leaves_nothing_of_its_archive():
     """Snakemake merges the two, so the address stays in the entry and must not matter."""
     config = checked(merged(*FILES, datasets={"ucm": {"source": "folder", "path": "here"}}))
-    assert config.datasets["ucm"].origin() == {"source": "folder", "path": "here", "images": 2100, "classes": 21}
+    assert config.datasets["ucm"].origin() == {"source": "folder", "path": "here"}
+
+
+def origin(**entry):
+    address = "https://me:secret@x.org/a.zip"
+    config = checked(merged(*FILES, datasets={"mine": {"source": "archive", "urls": [address], **entry}}))
+    return config.datasets["mine"].origin()
+
+
+def test_an_address_makes_a_result_stale_only_where_no_checksum_says_what_is_behind_it():
+    known = {"checksums": ["md5:" + "0" * 32]}
+    mirror = {"urls": ["https://y.org/a.zip"]}
+    assert origin(**known) == origin(**known, **mirror, images=7, size=7)
+    assert origin() == origin(images=7)
+    assert origin() != origin(**mirror)
+    assert "secret" not in str(origin())
+
+
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "resnet18.pth").write_bytes(b"")
+    datasets = {"mine": {"source": "archive", "path": "~/mine.zip"}}
+    config = checked(merged(*FILES, datasets=datasets, weights="~/{model}.pth"))
+    assert config.datasets["mine"].path == str(tmp_path / "mine.zip")
+    assert config.weights_file("resnet18") == str(tmp_path / "resnet18.pth")
 
 
 def test_every_entry_of_the_catalogue_says_what_its_licence_is_and_what_to_cite():

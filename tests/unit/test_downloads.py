@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -208,6 +209,53 @@ def test_what_lies_there_and_is_right_is_not_downloaded_again(server, download, 
 def test_what_lies_there_and_is_wrong_is_downloaded_again(server, download, tmp_path):
     (tmp_path / "archive").write_bytes(b"wrong")
     assert download(server.add("/a.zip", CONTENT), checksums=[SHA256]) == CONTENT
+
+
+def test_a_broken_encoded_answer_is_asked_for_whole_again(server, download):
+    noise = random.Random(0).randbytes(100_000)
+    url = server.add("/a.zip", noise, gzipped=True, breaks=2)
+    assert download(url) == noise
+    assert server.ranges("/a.zip") == [None, None, None]
+
+
+def test_an_answer_whose_encoding_is_damaged_is_not_wedged(server, download):
+    url = server.add("/a.zip", CONTENT, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(EntrError, match="its encoding is damaged"):
+        download(url)
+    server.add("/a.zip", CONTENT)
+    assert download(url) == CONTENT
+
+
+def test_a_part_to_which_nothing_is_missing_is_whole(server, download, tmp_path):
+    url = server.add("/a.zip", CONTENT, breaks=3)
+    with pytest.raises(EntrError, match="the connection broke"):
+        download(url)
+    (tmp_path / "archive.part").write_bytes(CONTENT)
+    server.add("/a.zip", statuses=[416], headers={"Content-Range": f"bytes */{len(CONTENT)}"})
+    assert download(url, checksums=[SHA256]) == CONTENT
+    assert len(server.requests) == 4
+
+
+def test_a_part_that_was_not_asked_for_is_refused(server, download):
+    url = server.add("/a.zip", CONTENT, statuses=[206])
+    with pytest.raises(EntrError, match="a part that was not asked for"):
+        download(url)
+
+
+def test_a_server_that_speaks_no_tls_is_asked_once_and_said(server, download):
+    with pytest.raises(EntrError, match="no secure connection"):
+        download(server.add("/a.zip", CONTENT).replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/a", "http://[::1/a"])
+def test_an_address_that_is_none_is_said(download, url):
+    with pytest.raises(EntrError, match=r"\(no address\): no usable address"):
+        download(url)
+
+
+def test_a_size_is_no_reason_to_pass_the_limit(server, download):
+    with pytest.raises(EntrError, match="limit of 1000"):
+        download(server.add("/a.zip", CONTENT), size=len(CONTENT), limits=FAST.model_copy(update={"max_bytes": 1000}))
 
 
 def test_one_session_serves_several_files(server, tmp_path):

@@ -46,6 +46,37 @@ def test_a_folder_appears_only_when_it_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_process_left_of_a_folder_goes_with_the_next_attempt(tmp_path):
+    code = (
+        "import os, sys; from entr.guards import atomic_directory\n"
+        "with atomic_directory(sys.argv[1]) as part: (part / 'half').touch(); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "folder"], env=environment, check=False)
+    assert list(tmp_path.rglob("half"))
+    with atomic_directory(tmp_path / "folder") as part:
+        assert list(part.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_folder_is_made_by_one_process_at_a_time(tmp_path):
+    code = (
+        "import sys; from entr.guards import atomic_directory\n"
+        "with atomic_directory(sys.argv[1]): print('at it', flush=True); sys.stdin.read()"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, tmp_path / "folder"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with (
+            pytest.raises(EntrError, match=r"folder is at work in another process"),
+            atomic_directory(tmp_path / "folder"),
+        ):
+            pass
+        other.stdin.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_a_folder_replaces_the_old_one(tmp_path):
     for name in ("old", "new"):
         with atomic_directory(tmp_path / "folder") as part:

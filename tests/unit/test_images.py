@@ -1,8 +1,11 @@
 import hashlib
 import io
+import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 
 import imagehash
@@ -14,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from entr import images
+from entr import folders, images
 from entr.config import Images
 from entr.guards import EntrError
 
@@ -195,6 +198,83 @@ def test_no_files_at_all_are_an_error(downscale, tmp_path):
         downscale({})
 
 
+def test_a_class_of_which_no_file_is_an_image_stops_the_run(downscale):
+    files = {f"a/{seed}.jpg": jpeg(64, 64, seed=seed) for seed in range(9)} | {"b/1.jpg": b"", "b/2.jpg": b""}
+    with pytest.raises(
+        EntrError, match=r"no image of the class 'b' .* the first is b/1\.jpg: Unid.* remove its folder"
+    ):
+        downscale(files)
+
+
+def test_a_class_whose_images_all_lie_in_another_too_stops_the_run(downscale):
+    files = {f"a/{seed}.jpg": jpeg(64, 64, seed=seed) for seed in range(9)}
+    with pytest.raises(EntrError, match=r"no image of the class 'c' .* looks like a/0"):
+        downscale(files | {"c/0.jpg": files["a/0.jpg"]})
+
+
+def test_too_many_contradictions_stop_the_run(downscale):
+    files = {f"{label}/{seed}.jpg": jpeg(64, 64, seed=seed) for label in "ab" for seed in range(4)}
+    with pytest.raises(EntrError, match=r"8 of 10 files .* looks like .* images\.max_rejected"):
+        downscale(files | {f"{label}/own.jpg": jpeg(64, 64, seed=ord(label)) for label in "ab"})
+
+
+def test_flat_images_of_two_classes_do_not_look_alike(downscale):
+    black, white, near = (saved(Image.new("RGB", (64, 64), (grey,) * 3), "PNG") for grey in (0, 255, 1))
+    manifest, rejected = downscale({"a/1.png": black, "a/2.png": near, "a/3.png": black, "b/1.png": white})
+    assert rejected.empty
+    assert manifest["group"].tolist() == [0, 1, 0, 2]
+
+
+def with_byte(content, position, byte):
+    return content[:position] + bytes([byte]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "byte", "reason"),
+    [
+        ("TIFF", 9, 1, "TypeError: Missing dimensions"),
+        ("DDS", 80, 0, "NotImplementedError: Unknown pixel format flags 0"),
+    ],
+)
+def test_a_file_over_which_pillow_stumbles_does_not_stop_the_others(downscale, kind, position, byte, reason):
+    mutant = with_byte(saved(Image.new("RGB", (40, 40), "red"), kind), position, byte)
+    _, rejected = downscale({"a/odd": mutant, "a/good.jpg": jpeg(64, 64)})
+    assert rejected["reason"].tolist() == [reason]
+
+
+def test_damaged_exif_loses_no_image(downscale):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif[0x0112] = 6
+    content = jpeg(80, 40, exif=exif)
+    # the type of the first tag becomes an unknown one
+    mutant = with_byte(content, content.index(b"Exif") + 17, 0)
+    manifest, rejected = downscale({"a/turned.jpg": mutant})
+    assert rejected.empty
+    assert manifest[["width", "height"]].to_numpy().tolist() == [[40, 80]]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_size_of_an_original_is_that_of_the_upright_image(downscale, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 400, 3), np.uint8))
+    manifest, _ = downscale({"a/1": saved(lying, kind, exif=exif)})
+    found = manifest[["source_width", "source_height", "width", "height"]].to_numpy().tolist()
+    assert found == [[200, 400, 50, 100]]
+
+
+def test_nothing_but_pixels_is_kept_of_an_original(downscale, tmp_path):
+    manifest, _ = downscale({"a/1.jpg": jpeg(200, 200, icc_profile=b"profile" * 99, comment=b"at home")})
+    with Image.open(tmp_path / "images" / manifest["image"][0]) as small:
+        assert small.info == {}
+
+
+def test_a_format_that_would_run_a_program_is_not_read(downscale):
+    _, rejected = downscale({"a/1.eps": saved(Image.new("RGB", (64, 64)), "EPS"), "a/good.jpg": jpeg(64, 64)})
+    assert "cannot identify" in rejected["reason"][0]
+
+
 def test_pixels_lie_in_the_order_of_the_manifest(downscale, tmp_path):
     manifest, _ = downscale({"a/wide.jpg": jpeg(40, 20), "b/tall.jpg": jpeg(20, 30)})
     images.pack(tmp_path / "images", tmp_path / "manifest.csv", tmp_path / "pixels.npy")
@@ -256,30 +336,57 @@ def test_copies_with_different_labels_are_left_out_and_said(downscale, tmp_path)
     assert manifest["source"].tolist() == ["a/2.jpg", "b/3.jpg"]
     assert manifest["group"].tolist() == [0, 1]
     assert rejected.to_numpy().tolist() == [
-        ["a/1.jpg", "a", "looks like b/1.png, whose label is b"],
-        ["b/1.png", "b", "looks like a/1.jpg, whose label is a"],
+        ["a/1.jpg", "a", "contradiction", "looks like b/1.png, whose label is b (by images.max_distance)"],
+        ["b/1.png", "b", "contradiction", "looks like a/1.jpg, whose label is a (by images.max_distance)"],
     ]
     assert {path.name for path in (tmp_path / "images").rglob("*.png")} == {"000001.png", "000003.png"}
     assert pd.read_csv(tmp_path / "duplicates.csv")[["first_label", "second_label"]].to_numpy().tolist() == [["a", "b"]]
 
 
-def test_the_same_images_in_another_order_and_place_give_the_same_manifest(downscale, tmp_path, monkeypatch):
-    files = {f"{label}/{seed}.jpg": jpeg(64, 48, seed=seed) for label in "ab" for seed in (ord(label), ord(label) + 9)}
-    first, _ = downscale(files)
-    pixels = [(tmp_path / "images" / name).read_bytes() for name in first["image"]]
-    shutil.rmtree(tmp_path / "originals")
-    monkeypatch.setenv("LC_ALL", "C")
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    second, _ = downscale(dict(reversed(files.items())))
-    assert second.equals(first)
-    assert [(tmp_path / "images" / name).read_bytes() for name in second["image"]] == pixels
+DOWNSCALE = """
+import json, sys
+from entr import images
+if __name__ == "__main__":
+    originals, settings, outputs = sys.argv[1:]
+    images.downscale(originals, json.loads(settings), **json.loads(outputs))
+"""
+
+
+def downscaled_by_another(originals, folder, **environment):
+    """Return what a process of its own writes, by name."""
+    outputs = {name: str(path) for name, path in outputs_of_downscale(folder).items()}
+    arguments = [str(originals), json.dumps(Images(max_rejected=0.5).model_dump()), json.dumps(outputs)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
+    subprocess.run([sys.executable, "-c", DOWNSCALE, *arguments], env=environment, check=True)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_images_in_another_order_and_place_give_the_same_files(tmp_path):
+    names = [f"{label}/{name}.jpg" for label in ("a", "Ö") for name in ("1", "B", "ä", "z")]
+    files = {name: jpeg(64, 48, seed=seed) for seed, name in enumerate(names)} | {"a/bad.jpg": b"<html>"}
+    found = []
+    for place, order in (("one", list(files)), ("two", list(reversed(files)))):
+        for name in order:
+            path = tmp_path / place / "originals" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[name])
+        (tmp_path / place / "out").mkdir()
+        locale = {"LC_ALL": "C", "TZ": "Asia/Tokyo"} if place == "two" else {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        found.append(downscaled_by_another(tmp_path / place / "originals", tmp_path / place / "out", **locale))
+    assert len(found[0]) == len(names) + 3
+    assert found[0] == found[1]
 
 
 def test_the_number_of_processes_changes_nothing(originals, tmp_path):
+    shutil.copytree(originals, tmp_path / "originals")
+    for label in folders.class_folders(tmp_path / "originals"):
+        (label / "bad.png").write_bytes(b"<html>")
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
         outputs = outputs_of_downscale(tmp_path / str(processes))
-        images.downscale(originals, Images(max_size=64).model_dump(), processes, **outputs)
+        settings = Images(max_size=64, max_rejected=0.5).model_dump()
+        images.downscale(tmp_path / "originals", settings, processes, **outputs)
+    assert len(pd.read_csv(tmp_path / "1" / "rejected.csv")) == 7
     for name in ("manifest", "rejected", "duplicates"):
         assert (tmp_path / "1" / f"{name}.csv").read_bytes() == (tmp_path / "2" / f"{name}.csv").read_bytes()
 

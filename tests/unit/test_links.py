@@ -1,7 +1,14 @@
 """Lists of links to images, some of them dead."""
 
+import errno
 import hashlib
 import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pandas as pd
 import pytest
@@ -27,7 +34,7 @@ def fetch(tmp_path):
         path = tmp_path / "list.csv"
         path.write_bytes("\n".join([head, *lines]).encode(encoding))
         destination = tmp_path / "data" / "originals"
-        entry = Dataset(source="list", path=str(path)).origin()
+        entry = Dataset(source="list", path=str(path)).model_dump(mode="json")
         links.fetch("mine", entry, destination, {"retries": 0, "backoff": 0, "max_dead": 0.5, **(limits or {})})
         return {path.relative_to(destination).as_posix(): path.read_bytes() for _, path in folders.files(destination)}
 
@@ -44,13 +51,13 @@ def test_every_line_has_a_status(server, fetch, tmp_path):
     page = server.add("/page.jpg", b"<html>gone</html>", content_type="image/jpeg")
     found = fetch(
         f"{red},a", f"{blue},b", f"{server.address}/dead.jpg,a", f"{page},b", f"{red},a", "file:///etc/passwd,a",
-        f"{both},a", f"{both},b", f"{server.address}/x,../b",
+        f"{both},a", f"{both},b", "http://h:port/x,a", "http://[::1/x.jpg,a", "http://h:99999/x,b",
         limits={"max_dead": 0.8},
     )  # fmt: skip
     assert found == {"a/000002.jpeg": RED, "b/000003.png": BLUE}
     assert report(tmp_path) == {
         2: "fetched", 3: "fetched", 4: "dead", 5: "wrong type", 6: "duplicate", 7: "refused",
-        8: "contradiction", 9: "contradiction", 10: "refused",
+        8: "contradiction", 9: "contradiction", 10: "refused", 11: "refused", 12: "refused",
     }  # fmt: skip
     asked = [path for path, _ in server.requests]
     assert sorted(asked) == ["/b", "/dead.jpg", "/page.jpg", "/r"]
@@ -75,6 +82,61 @@ def test_too_many_dead_links_stop_the_run_and_keep_what_was_fetched(server, fetc
     assert len(fetch(*lines, limits={"max_dead": 0.4})) == 4
     assert sorted(path for path, _ in server.requests) == ["/1", "/2"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["originals"]
+
+
+def test_a_class_without_any_image_stops_the_run(server, fetch):
+    lines = [f"{server.add(f'/{number}', RED)},{'ab'[number % 2]}" for number in range(8)]
+    with pytest.raises(
+        EntrError, match=r"no link of the class 'c' gives an image; the first is line 10, .*/dead: dead"
+    ):
+        fetch(*lines, f"{server.address}/dead,c")
+    with pytest.raises(EntrError, match=r"no link of the class '\.\./c' .* cannot name a class"):
+        fetch(*lines, f"{server.address}/0,../c")
+
+
+def test_a_class_whose_name_is_too_long_for_a_folder_is_said(server, fetch):
+    lines = [f"{server.add(f'/{number}', RED)},{'ab'[number % 2]}" for number in range(8)]
+    with pytest.raises(EntrError, match=r"no link of the class .* cannot name a class"):
+        fetch(*lines, f"{server.address}/0,{'c' * 300}")
+
+
+def test_an_interrupted_list_stops(server, tmp_path):
+    pause = threading.Event()
+    lines = [f"{server.add(f'/{number}', RED, pause=pause)},{'ab'[number % 2]}" for number in range(20)]
+    (tmp_path / "list.csv").write_text("\n".join(["url,label", *lines]))
+    entry = Dataset(source="list", path=str(tmp_path / "list.csv"))
+    code = "import json, sys; from entr import links; links.fetch('mine', json.loads(sys.argv[1]), sys.argv[2], {})"
+    command = [sys.executable, "-c", code, entry.model_dump_json(), tmp_path / "originals"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        while len(server.requests) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        pause.set()
+        assert b"KeyboardInterrupt" in process.communicate()[1]
+    assert len(server.requests) == 2
+
+
+def test_a_disk_that_is_full_stops_a_list_at_once(server, fetch, monkeypatch):
+    lines = [f"{server.add(f'/{number}', RED)},{'ab'[number % 2]}" for number in range(20)]
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("entr.downloads._write", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch(*lines)
+    assert len(server.requests) <= 2
+
+
+def test_an_image_that_pillow_cannot_be_asked_about_is_of_a_wrong_type(server, fetch, tmp_path):
+    dds = picture("red", "DDS")
+    # the flags of its format
+    mutant = dds[:80] + b"\0" + dds[81:]
+    fetch(f"{server.add('/r', RED)},a", f"{server.add('/b', BLUE)},b", f"{server.add('/x', mutant)},b")
+    assert report(tmp_path)[4] == "wrong type"
 
 
 def test_a_checksum_in_the_list_is_compared(server, fetch, tmp_path):

@@ -90,6 +90,23 @@ def test_weights_whose_name_has_other_digits_are_refused(publish, fetch, origina
     fetch(problem=r"have the SHA-256 \w{64}, but its name says 0badc0de")
 
 
+def test_a_broken_download_of_weights_goes_on_in_the_next_run(publish, fetch, original, server, tmp_path):
+    content = saved(original)
+    address = publish(content)
+    server.files[address.removeprefix(server.address)].breaks = 1
+    fetch(problem="the connection broke before the end")
+    assert fetch().keys() == original.keys()
+    assert server.requests[1][1]["Range"] == f"bytes={len(content) // 2}-"
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["stored.safetensors"]
+
+
+def test_a_date_in_the_name_of_a_file_of_yours_is_said_with_what_to_do(fetch, tmp_path, original):
+    torch.save(original, tmp_path / "mine-20240131.pth")
+    file = tmp_path / "mine-20240131.pth"
+    fetch(problem="its name says 20240131; rename a file of yours, or set weights_sha256", file=file)
+    assert fetch(file=file, sha256=sha256(file.read_bytes())).keys() == original.keys()
+
+
 def test_weights_that_are_not_the_configured_ones_are_refused(publish, fetch, original):
     publish(saved(original))
     fetch(problem="but the key weights_sha256 says 0000", sha256="0" * 64)

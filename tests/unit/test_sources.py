@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 def fetch(folder, destination, **expected):
-    sources.link("mine", Dataset(source="folder", path=str(folder), **expected).origin(), destination)
+    sources.link("mine", Dataset(source="folder", path=str(folder), **expected).model_dump(mode="json"), destination)
 
 
 def test_a_folder_of_yours_is_linked_class_by_class(folder, tmp_path):
@@ -52,12 +52,41 @@ def test_a_missing_folder_is_named(tmp_path):
         fetch(tmp_path / "nowhere", tmp_path / "originals")
 
 
-def test_the_digest_of_a_folder_sees_what_was_added_and_not_what_was_touched(folder):
+def test_the_digest_of_a_folder_sees_what_was_added_and_what_was_replaced(folder):
     before = folders.listing_digest(folder)
-    os.utime(folder / "b" / "deeper" / "1.jpg", (0, 0))
     assert folders.listing_digest(folder) == before
     (folder / "b" / "2.jpg").write_bytes(b"2")
+    added = folders.listing_digest(folder)
+    (folder / "b" / "2.jpg").write_bytes(b"3")
+    os.utime(folder / "b" / "2.jpg", (1, 1))
+    assert len({before, added, folders.listing_digest(folder)}) == 3
+
+
+def test_a_link_to_nothing_does_not_stop_planning(folder):
+    before = folders.listing_digest(folder)
+    (folder / "b" / "gone.jpg").symlink_to("nowhere")
     assert folders.listing_digest(folder) != before
+
+
+def test_an_image_counts_once_whatever_links_lead_to_it(folder):
+    (folder / "b" / "loop").symlink_to(".")
+    (folder / "b" / "deeper" / "up").symlink_to("..")
+    (folder / "b" / "2.jpg").write_bytes(b"2")
+    assert [path.name for label, path in folders.files(folder) if label == "b"] == ["2.jpg", "1.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_said(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    # root, as whom tests may run, can read all
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(EntrError, match=r"the folder .*deeper cannot be read \(Permission denied\)"):
+        list(folders.files(folder))
 
 
 def test_the_digest_of_no_folder_says_so(tmp_path):
@@ -65,7 +94,9 @@ def test_the_digest_of_no_folder_says_so(tmp_path):
 
 
 def test_generated_images_fill_seven_classes(tmp_path):
-    micrographs.fetch("m", Dataset(source="generated", images_per_class=2).origin(), tmp_path / "originals", 2)
+    micrographs.fetch(
+        "m", Dataset(source="generated", images_per_class=2).model_dump(mode="json"), tmp_path / "originals", 2
+    )
     assert len(folders.class_folders(tmp_path / "originals")) == 7
     assert len(list(folders.files(tmp_path / "originals"))) == 14
 
@@ -74,6 +105,21 @@ def test_classes_that_differ_only_in_case_are_refused(folder, tmp_path):
     (folder / "B").mkdir()
     (folder / "B" / "1.jpg").write_bytes(b"1")
     with pytest.raises(EntrError, match="the classes 'B' and 'b' differ only in case"):
+        fetch(folder, tmp_path / "originals")
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "ä" * 128])
+def test_what_no_folder_can_be_called_names_no_class(name):
+    with pytest.raises(ValueError, match="cannot name a class"):
+        sources.checked_label(name)
+    assert sources.checked_label("ä" * 127) == "ä" * 127
+
+
+def test_a_class_whose_name_is_no_text_is_refused(folder, tmp_path):
+    strange = folder / os.fsdecode(b"\xff")
+    strange.mkdir()
+    (strange / "1.jpg").write_bytes(b"1")
+    with pytest.raises(EntrError, match=r"the name of the class '\\udcff' .* is no UTF-8; rename its folder"):
         fetch(folder, tmp_path / "originals")
 
 

@@ -1,3 +1,5 @@
+import hashlib
+
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +11,11 @@ from entr.guards import EntrError
 
 def manifest_of(counts, copies=()):
     rows = [
-        {"image": f"{label}/{number}.png", "label": label, "sha256": f"{hash((label, number)) & 0xFFFFFFFF:08x}{label}"}
+        {
+            "image": f"{label}/{number}.png",
+            "label": label,
+            "sha256": hashlib.sha256(f"{label}{number}".encode()).hexdigest(),
+        }
         for label, count in counts.items()
         for number in range(count)
     ]
@@ -64,6 +70,13 @@ def test_ten_seeds_validate_each_image_once_and_the_next_ten_otherwise(tmp_path)
 def test_a_class_with_too_few_images_is_named(tmp_path):
     with pytest.raises(EntrError, match=r"class 'b' .* has 9 different images; 10 folds \(split\.folds\)"):
         split_of(manifest_of({"a": 20, "b": 9}, copies=[20, 21]), tmp_path, 0)
+
+
+@pytest.mark.parametrize("counts", [{}, {"a": 20}])
+def test_fewer_than_two_classes_are_said(tmp_path, counts):
+    table = manifest_of(counts).reindex(columns=["image", "label", "sha256", "group"])
+    with pytest.raises(EntrError, match=f"has images of {len(counts)} classes; at least two"):
+        split_of(table, tmp_path, 0)
 
 
 def test_copies_that_fill_a_fold_are_said(tmp_path, caplog):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+import threading
 
 import numpy as np
 import pytest
@@ -31,10 +32,10 @@ def md5(content):
 
 @pytest.fixture
 def fetch(tmp_path):
-    def run(name, **entry):
+    def run(name, limits=None, **entry):
         entry = Dataset(source="torchvision", torchvision=name, **entry)
         destination = tmp_path / "data" / "originals"
-        torchvision_sets.fetch("mine", entry.origin(), destination)
+        torchvision_sets.fetch("mine", entry.model_dump(mode="json"), destination, limits or {})
         return {path.relative_to(destination).as_posix(): path.read_bytes() for _, path in folders.files(destination)}
 
     return run
@@ -66,6 +67,39 @@ def test_parts_are_joined_and_files_taken_as_they_are(fetch, imagenette, server,
     # torchvision looks for redirects first
     assert [headers.get("Method", "GET") for _, headers in server.requests] == ["HEAD", "GET"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["originals"]
+
+
+@pytest.mark.usefixtures("imagenette")
+def test_a_set_that_was_killed_while_it_unpacked_is_not_taken_for_whole(fetch, tmp_path):
+    left = tmp_path / "data" / "download" / "imagenette2-160"
+    for part in ("train", "val"):
+        for wnid in list(torchvision.datasets.Imagenette._WNID_TO_CLASS)[:2]:
+            (left / part / wnid).mkdir(parents=True)
+            (left / part / wnid / "1.jpeg").write_bytes(b"")
+    parts = [{"split": part, "size": "160px"} for part in ("train", "val")]
+    assert len(fetch("Imagenette", parts=parts, images=20)) == 20
+
+
+@pytest.mark.usefixtures("imagenette")
+def test_a_set_that_was_whole_is_not_downloaded_again(fetch, server):
+    parts = [{"split": part, "size": "160px"} for part in ("train", "val")]
+    with pytest.raises(EntrError, match="20 images found, 21 expected"):
+        fetch("Imagenette", parts=parts, images=21)
+    asked = len(server.requests)
+    assert len(fetch("Imagenette", parts=parts, images=20)) == 20
+    assert len(server.requests) == asked
+
+
+def test_a_server_that_falls_silent_is_given_up(fetch, server, monkeypatch):
+    url = server.add("/cifar-10-python.tar.gz", bytes(9999), pause=threading.Event())
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", url)
+    with pytest.raises(EntrError, match=r"torchvision cannot download CIFAR10: .*timed out"):
+        fetch("CIFAR10", limits={"timeout": 0.3})
+
+
+def test_a_set_that_torchvision_does_not_download_is_said(fetch):
+    with pytest.raises(EntrError, match=r"torchvision cannot download ImageFolder: Couldn't find any class folder"):
+        fetch("ImageFolder")
 
 
 @pytest.fixture

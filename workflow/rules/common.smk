@@ -10,6 +10,7 @@ from entr.config import checked
 from entr.figures.gallery import GALLERY, SAMPLES
 from entr.folders import listing_digest
 from entr.guards import EntrError
+from entr.limits import IN_LISTS
 from entr.provenance import code_digest
 
 FIGURES = [name for name in GALLERY if name != SAMPLES]
@@ -35,8 +36,11 @@ except EntrError as error:
     raise WorkflowError(str(error)) from None
 
 grid = settings.grid
-# read by jobs from here and not from params: patience makes no result stale
+# read by jobs from here and not from params: neither patience nor another mirror makes a result stale
 config["download"] = settings.download.model_dump()
+config["datasets"] = {
+    name: dataset.model_dump(mode="json") for name, dataset in settings.datasets.items()
+}
 
 
 wildcard_constraints:
@@ -66,7 +70,7 @@ def path_of(wildcards):
 
 
 def listing_of(wildcards):
-    """Return a digest of the names and sizes of a user's images."""
+    """Return a digest of the names, sizes and times of a user's images."""
     return listing_digest(settings.datasets[wildcards.dataset].path)
 
 

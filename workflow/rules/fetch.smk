@@ -36,6 +36,7 @@ rule fetch_list:
         "../../envs/entr.yaml"
     params:
         source=source_of,
+        limits=settings.download.model_dump(include=IN_LISTS),
         code=code_digest("fetch_list"),
     message:
         "fetching the links of {wildcards.dataset}"

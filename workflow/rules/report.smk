@@ -17,7 +17,9 @@ rule describe:
         "../../envs/entr.yaml"
     params:
         entries={
-            name: settings.datasets[name].model_dump(mode="json", exclude={"training"})
+            name: settings.datasets[name].model_dump(
+                mode="json", exclude={"training", "urls"}
+            )
             for name in grid.datasets
         },
         code=code_digest("describe"),

@@ -5,7 +5,7 @@ from entr import guards, links
 guards.report_to(snakemake.log[0])
 links.fetch(
     snakemake.wildcards.dataset,
-    snakemake.params.source,
+    snakemake.config["datasets"][snakemake.wildcards.dataset],
     snakemake.output[0],
     snakemake.config["download"],
 )

@@ -3,4 +3,6 @@
 from entr import guards, sources
 
 guards.report_to(snakemake.log[0])
-sources.link(snakemake.wildcards.dataset, snakemake.params.source, snakemake.output[0])
+sources.link(
+    snakemake.wildcards.dataset, snakemake.config["datasets"][snakemake.wildcards.dataset], snakemake.output[0]
+)

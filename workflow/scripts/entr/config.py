@@ -1,6 +1,7 @@
 """The configuration: its keys, their defaults, and clear errors where a value is wrong."""
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from entr import zoo
@@ -20,6 +21,7 @@ from entr.section import Distinct, Section
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64})$")]
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
 TimeBasis = Literal["training", "forward", "latency"]
 
 
@@ -50,7 +52,7 @@ class Dataset(Section):
     """Where the images come from: `archive`, a zip or tar file; `folder`, yours, one sub-folder a
     class; `list`, a CSV file of links; `torchvision`, a dataset of torchvision; `generated`,
     rendered micrographs."""
-    path: str | None = None
+    path: UserPath | None = None
     """On this machine, relative to where snakemake runs: the folder; the CSV file of a list, with the
     columns `url`, `label` and, if wanted, `sha256`; or an archive, in place of `urls`."""
     urls: Annotated[tuple[Address, ...], Distinct] = ()
@@ -107,15 +109,22 @@ class Dataset(Section):
         return self
 
     def origin(self) -> dict[str, Any]:
-        """Return what decides which images there are, of this kind of source alone, as JSON values."""
+        """Return what decides which images there are, of this kind of source alone, as JSON values.
+
+        Of addresses there is only a digest, for they may hold passwords, and none where checksums say
+        what is behind them.
+        """
         of_source = {
             "folder": {"path"},
             "list": {"path"},
-            "archive": {"path", "urls", "size", "checksums", "subfolder", "label"},
+            "archive": {"path", "checksums", "subfolder", "label"},
             "torchvision": {"torchvision", "parts"},
             "generated": {"seed", "images_per_class"},
         }
-        return self.model_dump(mode="json", include={"source", "images", "classes"} | of_source[self.source])
+        found = self.model_dump(mode="json", include={"source"} | of_source[self.source])
+        if self.source == "archive" and not self.checksums:
+            found["urls"] = hashlib.sha256(" ".join(self.urls).encode()).hexdigest()[:16]
+        return found
 
 
 def _groups(pattern: str) -> int | None:
@@ -138,7 +147,8 @@ class Images(Section):
     max_pixels: PositiveInt = 100_000_000
     """Images with more px are left out, unread: a small file can claim to be huge."""
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Largest share of files that may be no readable images; above it the run stops."""
+    """Largest share of files that may be left out, as no readable images or because their labels
+    contradict each other; above it the run stops."""
     max_distance: Annotated[int, Field(ge=0, le=64)] = 32
     """Images whose perceptual hashes, of 256 bits, differ in at most so many in one of eight
     orientations count as the same: they stay on one side of the split, and those with different
@@ -174,7 +184,7 @@ class Config(Section):
     number, a list with one for each epoch of the phase, or `{any: [sizes]}`, drawn for each batch."""
     control: Name = "no-increase"
     """The regime with which the others are compared."""
-    weights: str = "imagenet"
+    weights: UserPath = "imagenet"
     """First weights: `imagenet`, torchvision's `IMAGENET1K_V1` or those that timm names; `none`,
     random numbers, with which every phase trains all layers; or a file of yours, safetensors or
     PyTorch, in whose name `{model}` stands for that of the network."""

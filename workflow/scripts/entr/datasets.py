@@ -28,7 +28,7 @@ def describe(
         CSV file, one row a dataset: name and traits; images and classes as published and as found;
         the smallest and largest class; the median side of the originals in px; files that are no
         images, images whose labels contradict each other, images that are copies of another one
-        that is used, and pairs of copies; source, licence, citation, note.
+        that is used, and pairs of copies with one label; source, licence, citation, note.
     """
     frames = [
         [pd.read_csv(path, dtype={"label": str}, keep_default_na=False) for path in paths]
@@ -43,7 +43,7 @@ def _row(
     name: str, entry: Mapping[str, Any], manifest: pd.DataFrame, rejected: pd.DataFrame, pairs: pd.DataFrame
 ) -> dict[str, Any]:
     counts = manifest["label"].value_counts()
-    contradict = rejected["reason"].str.startswith("looks like")
+    contradict = rejected["kind"] == "contradiction"
     return {
         "dataset": name,
         "title": entry["title"] or name,
@@ -59,6 +59,6 @@ def _row(
         "no_images": int((~contradict).sum()),
         "contradicting_labels": int(contradict.sum()),
         "copies": len(manifest) - manifest["group"].nunique(),
-        "pairs_of_copies": len(pairs),
+        "pairs_of_copies": int((pairs["first_label"] == pairs["second_label"]).sum()),
         **{key: entry[key] for key in ("source", "licence", "citation", "note")},
     }

@@ -5,8 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -159,15 +157,18 @@ def receive(
         before_sleep=lambda state: log.info("%s: %s; trying again", shown(url), state.outcome.exception()),
         reraise=True,
     )
-    attempts(_attempt, session, url, part, limits, size or max_bytes, size, bar)
+    attempts(_attempt, session, url, part, limits, min(size or max_bytes, max_bytes), size, bar)
     part.replace(destination)
     _state_of(part).unlink(missing_ok=True)
 
 
 def shown(url: str) -> str:
     """Return an address without the user, password and query that may be secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:
+        return "(no address)"
 
 
 def _wait(state: RetryCallState, limits: Limits) -> float:
@@ -182,6 +183,8 @@ def _attempt(
         # encoded answers could be neither resumed nor compared with their length
         headers = {"Accept-Encoding": "identity", **_resume(part, url)}
         with session.get(url, headers=headers, stream=True, timeout=limits.timeout) as response:
+            if _is_complete(response, part):
+                return
             offset = _offset(response, part)
             total = _total(response, offset)
             if total is not None and size is not None and total != size:
@@ -193,10 +196,15 @@ def _attempt(
                 _remember(part, url, response)
             with tqdm(total=total, initial=offset, unit="B", unit_scale=True, disable=None if bar else True) as shows:
                 _write(response, part, most, limits, shows)
+    except requests.exceptions.SSLError as error:
+        raise DownloadError("no secure connection: its certificate is not trusted, or it speaks no TLS") from error
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         raise BrokenDownloadError("no answer in time" if _timed_out(error) else "the connection failed") from error
     except urllib3.exceptions.ProtocolError as error:
         raise BrokenDownloadError("the connection broke before the end") from error
+    except urllib3.exceptions.DecodeError as error:
+        part.unlink()
+        raise BrokenDownloadError("its encoding is damaged") from error
     except requests.TooManyRedirects as error:
         raise DownloadError("it redirects without end") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
@@ -207,9 +215,18 @@ def _timed_out(error: Exception) -> bool:
     return isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError)
 
 
+def _is_complete(response: requests.Response, part: Path) -> bool:
+    """Tell whether nothing was missing of a part that an earlier run left."""
+    if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not part.exists():
+        return False
+    return response.headers.get("Content-Range") == f"bytes */{part.stat().st_size}"
+
+
 def _offset(response: requests.Response, part: Path) -> int:
     """Return where the answer's bytes begin in the file."""
     status = response.status_code
+    if status == HTTPStatus.PARTIAL_CONTENT and "Range" not in response.request.headers:
+        raise DownloadError("the server answers with a part that was not asked for")
     if status == HTTPStatus.PARTIAL_CONTENT:
         have = part.stat().st_size
         if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -230,12 +247,9 @@ def _answer(status: int) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    asked = response.headers.get("Retry-After", "0")
-    if asked.isdecimal():
-        return float(asked)
     try:
-        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+        return urllib3.Retry().get_retry_after(response.raw) or 0
+    except urllib3.exceptions.InvalidHeader:
         return 0
 
 
@@ -282,6 +296,8 @@ def _remember(part: Path, url: str, response: requests.Response) -> None:
     """Note what tells, next time, whether the server still has the same file."""
     tag = response.headers.get("ETag", "")
     same = response.headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
+    if "Content-Encoding" in response.headers:
+        same = None  # the part holds decoded bytes, and the server would count encoded ones
     _state_of(part).write_text(json.dumps({"url": _digest(url), "same": same}), encoding="utf-8")
 
 

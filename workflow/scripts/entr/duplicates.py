@@ -1,5 +1,6 @@
 """Images that are the same or nearly so: in any of the eight orientations, at any size, re-encoded."""
 
+import hashlib
 from collections.abc import Sequence
 
 import imagehash
@@ -16,6 +17,8 @@ SIDE = 16
 """Frequencies of a perceptual hash in each direction; it has `SIDE`² bits."""
 OVERSAMPLING = 4
 """Pixels of the reduced image for each frequency, as in imagehash."""
+FLAT = 2
+"""Standard deviation of grey values, of 255, below which an image has nothing that a hash could tell."""
 PAIR = ["first", "second", "distance", "same_file"]
 
 Hashes = NDArray[np.bool_]
@@ -25,7 +28,8 @@ def hashes_of(image: Image.Image) -> Hashes:
     """Return the perceptual hash of an image in each of its eight orientations.
 
     The hash is imagehash's ``phash``: the signs, relative to their median, of the lowest
-    frequencies of a cosine transform of the reduced grey image.
+    frequencies of a cosine transform of the reduced grey image. Black and white would have one
+    hash, so that of a flat image is the digest of its pixels: it looks like none but itself.
 
     Parameters
     ----------
@@ -39,6 +43,9 @@ def hashes_of(image: Image.Image) -> Hashes:
     """
     side = SIDE * OVERSAMPLING
     small = image.convert("L").resize((side, side), Resampling.LANCZOS)
+    if np.asarray(small).std() < FLAT:
+        digest = np.frombuffer(hashlib.sha256(image.tobytes()).digest(), np.uint8)
+        return np.tile(np.unpackbits(digest).astype(bool), (1 + len(Transpose), 1))
     turned = [small, *(small.transpose(way) for way in Transpose)]
     return np.stack([imagehash.phash(one, SIDE, OVERSAMPLING).hash.ravel() for one in turned])
 

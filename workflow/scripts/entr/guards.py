@@ -96,22 +96,27 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder that takes the name `path` only when the block has ended well.
 
+    No other process makes the same folder meanwhile, and what a killed one left of it is removed.
+
     Raises
     ------
+    EntrError
+        When another process makes it.
     OSError
         When the folder beside it cannot be made or renamed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-    try:
-        yield part
-        part.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
-    finally:
+    part = path.with_name(f".{path.name}.part")
+    with exclusive(path.with_name(f".{path.name}.lock"), f"what makes {path}"):
         shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            yield part
+            if path.exists():
+                shutil.rmtree(path)
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

@@ -3,28 +3,39 @@
 import hashlib
 import io
 import logging
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.Image import Resampling
+from PIL import ExifTags, Image
+from PIL.Image import Resampling, Transpose
 
-from entr import duplicates
+from entr import duplicates, formats
 from entr.folders import files, readable
 from entr.guards import EntrError, atomic_directory, atomic_write
 
 log = logging.getLogger("entr")
 
 SIXTEEN_BITS = 2**16 - 1
-UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no image, is cut short, is damaged or is far too large."""
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What turns an image of each EXIF orientation upright."""
+ON_ITS_SIDE = {Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90}
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Kept:
     """Path of the original below the folder of originals."""
     source_width: int
     source_height: int
+    """Of the original when it is upright."""
     width: int
     height: int
     frames: int
@@ -56,6 +68,7 @@ class Rejected:
 
     source: str
     label: str
+    kind: Literal["no image", "contradiction"]
     reason: str
 
 
@@ -95,7 +108,7 @@ def downscale(
     Raises
     ------
     EntrError
-        When more than ``max_rejected`` of the files are no images, or no image is left.
+        When more than ``max_rejected`` of the files are left out, or no image of a class is left.
     """
     originals = Path(originals)
     jobs = [(number, label, path) for number, (label, path) in enumerate(files(originals))]
@@ -108,27 +121,44 @@ def downscale(
         lost = [result for result in results if isinstance(result, Rejected)]
         for row in lost:
             log.warning("left out %s: %s", row.source, row.reason)
-        if not kept or len(lost) > settings["max_rejected"] * len(results):
-            example = f"; the first is {lost[0].source}: {lost[0].reason}" if lost else ""
-            raise EntrError(
-                f"{len(lost)} of {len(results)} files in {originals} are no usable images{example}. "
-                "Remove or replace them, or raise images.max_rejected"
-            )
+        _complain(lost, results, originals, settings["max_rejected"])
         rows, contradictions, alike = _compared(kept, settings["max_distance"])
         for row in contradictions:
             (folder / row.image).unlink()
+        lost += [_contradiction(row, alike) for row in contradictions]
+        _complain(lost, results, originals, settings["max_rejected"])
     moving = sum(row.frames > 1 for row in rows)
     if moving:
         log.warning("%d files hold several frames or pages; the first of each is used", moving)
     _write_rows(manifest, Kept, rows)
-    _write_rows(rejected, Rejected, [*lost, *(_contradiction(row, alike) for row in contradictions)])
+    _write_rows(rejected, Rejected, lost)
     with atomic_write(pairs) as file:
         alike.to_csv(file, index=False)
     log.info(
         "%d images reduced to at most %d px; left out: %d that are no images, %d with contradicting labels; "
         "%d pairs are the same or nearly so",
-        len(rows), settings["max_size"], len(lost), len(contradictions), len(alike),
+        len(rows), settings["max_size"], len(lost) - len(contradictions), len(contradictions), len(alike),
     )  # fmt: skip
+
+
+def _complain(lost: Sequence[Rejected], results: Sequence[Any], originals: Path, max_rejected: float) -> None:
+    """Stop where so much is left out that it is no accident, or all of a class."""
+    if not results or len(lost) > max_rejected * len(results):
+        raise EntrError(
+            f"{len(lost)} of {len(results)} files in {originals} are no usable images{_example(lost)}. "
+            "Remove or replace them, or raise images.max_rejected"
+        )
+    every = Counter(result.label if isinstance(result, Rejected) else result[0].label for result in results)
+    for label, count in Counter(row.label for row in lost).items():
+        if count == every[label]:
+            raise EntrError(
+                f"no image of the class {label!r} in {originals} can be used"
+                f"{_example([row for row in lost if row.label == label])}. Replace its files, or remove its folder"
+            )
+
+
+def _example(lost: Sequence[Rejected]) -> str:
+    return f"; the first is {lost[0].source}: {lost[0].reason}" if lost else ""
 
 
 def _compared(
@@ -163,7 +193,8 @@ def _contradiction(row: Kept, alike: pd.DataFrame) -> Rejected:
         of_row = alike[(alike[one] == row.source) & (alike["first_label"] != alike["second_label"])]
         if len(of_row):
             twin = of_row.iloc[0]
-            return Rejected(row.source, row.label, f"looks like {twin[other]}, whose label is {twin[f'{other}_label']}")
+            reason = f"looks like {twin[other]}, whose label is {twin[f'{other}_label']} (by images.max_distance)"
+            return Rejected(row.source, row.label, "contradiction", reason)
     raise AssertionError(row)
 
 
@@ -179,14 +210,25 @@ def _reduce_one(
             width, height = image.size
             frames = getattr(image, "n_frames", 1)
             small = _small(image, settings["max_size"], settings["reduce_by"])
-    except UNREADABLE as error:
-        return Rejected(source, label, " ".join(f"{type(error).__name__}: {error}".split()))
+            if _turn(image) in ON_ITS_SIDE:
+                width, height = height, width
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything for a damaged file
+        return Rejected(source, label, "no image", _in_words(error))
+    # no colour profile, comment or place of the original's
+    small.info.clear()
     name = f"{label}/{number:06d}.png"
     small.save(folder / name, compress_level=1)
     hashes = duplicates.hashes_of(small)
     checksum = hashlib.sha256(content).hexdigest()
     row = Kept(name, label, source, width, height, *small.size, frames, checksum, duplicates.digits(hashes))
     return row, hashes
+
+
+def _in_words(error: Exception) -> str:
+    """Return what an error says in one line, without addresses in memory, which differ each time."""
+    return " ".join(re.sub(r" <[^>]* at 0x[0-9a-f]+>", "", f"{type(error).__name__}: {error}").split())
 
 
 def _opened(content: bytes, settings: Mapping[str, Any]) -> Image.Image:
@@ -197,10 +239,8 @@ def _opened(content: bytes, settings: Mapping[str, Any]) -> Image.Image:
     ValueError
         When it has too many or too few px.
     """
-    # Pillow refuses by itself what claims more than twice this, and warns before
-    Image.MAX_IMAGE_PIXELS = settings["max_pixels"]
     with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-        image = Image.open(io.BytesIO(content))
+        image = formats.opened(io.BytesIO(content), settings["max_pixels"])
     width, height = image.size
     if width * height > settings["max_pixels"]:
         raise ValueError(f"{width} x {height} px are more than images.max_pixels")
@@ -214,10 +254,21 @@ def _small(image: Image.Image, max_size: int, reduce_by: str) -> Image.Image:
     longer = -(-max_size * max(image.size) // min(image.size)) if reduce_by == "shorter" else max_size
     # a JPEG file can be decoded at a fraction of its size
     image.draft(None, (2 * longer, 2 * longer))
-    ImageOps.exif_transpose(image, in_place=True)
+    image.load()
     small = _rgb(image)
+    way = _turn(image)
+    small = small if way is None else small.transpose(way)
     small.thumbnail((longer, longer), Resampling.LANCZOS)
     return small
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    """Return what turns a loaded image upright; a TIFF file was turned when it was loaded."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # damaged EXIF says nothing, and harms nothing
+        log.debug("its EXIF is damaged", exc_info=True)
+        return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

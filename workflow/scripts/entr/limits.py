@@ -6,9 +6,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from entr.section import Section
 
+IN_LISTS = {"max_link_bytes", "max_dead"}
+
 
 class Limits(Section):
-    """Patience, politeness and sizes of downloads; they decide whether one succeeds, never what it holds."""
+    """Patience, politeness and sizes of downloads.
+
+    They decide whether one succeeds; `IN_LISTS` decide also which images of a list there are.
+    """
 
     timeout: PositiveFloat = 30
     """Seconds without a byte, or below `min_speed`, after which an attempt is given up."""

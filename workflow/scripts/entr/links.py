@@ -4,9 +4,11 @@ import csv
 import hashlib
 import logging
 import shutil
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,9 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import requests
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from entr import downloads, sources
+from entr import downloads, formats, sources
 from entr.guards import EntrError, atomic_write
 from entr.limits import Limits
 
@@ -69,10 +70,10 @@ def fetch(name: str, entry: Mapping[str, Any], destination: str | Path, limits: 
     Raises
     ------
     EntrError
-        When the list cannot be read, or too many links give no image.
+        When the list cannot be read, or too many links, or all of a class, give no image.
     """
     limits = Limits.model_validate(limits)
-    beside = Path(destination).with_name("download")
+    beside = sources.beside(destination)
     key = f"datasets.{name}.path"
     with sources.filling(name, entry, destination) as folder:
         links = receive(checked(read(entry["path"], key)), beside, limits)
@@ -84,7 +85,6 @@ def fetch(name: str, entry: Mapping[str, Any], destination: str | Path, limits: 
                 place.mkdir(exist_ok=True)
                 shutil.copyfile(_kept(beside, link), place / f"{link.line:06d}{link.suffix}")
         _report(folder / "links.csv", links)
-    shutil.rmtree(beside)
 
 
 def read(path: str | Path, key: str) -> list[Link]:
@@ -96,7 +96,7 @@ def read(path: str | Path, key: str) -> list[Link]:
         When it is no CSV file in UTF-8 with the columns ``url`` and ``label``, or has no lines.
     """
     try:
-        with Path(path).expanduser().open(encoding="utf-8-sig", newline="") as file:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True, restkey="more", restval="")
             reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or []]
             columns = reader.fieldnames
@@ -128,7 +128,8 @@ def checked(links: Sequence[Link]) -> list[Link]:
 
 def _checked(link: Link, labels: set[str], seen: set[str]) -> Link:
     try:
-        usable = urlsplit(link.url).scheme in {"http", "https"} and urlsplit(link.url).hostname
+        parts = urlsplit(link.url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
         sources.checked_label(link.label)
     except ValueError as error:
         return replace(link, status="refused", detail=str(error))
@@ -168,19 +169,33 @@ def receive(links: Sequence[Link], folder: Path, limits: Limits) -> list[Link]:
     queues = [some[first :: limits.connections_per_host] for some in hosts.values()
               for first in range(min(len(some), limits.connections_per_host))]  # fmt: skip
     queues.sort(key=len, reverse=True)
+    stop = threading.Event()
     with (
         tqdm(total=sum(map(len, queues)), unit=" links", disable=None) as shows,
         ThreadPoolExecutor(limits.connections) as pool,
+        _set_by_an_error(stop),
     ):
-        done = {link.line: link for some in pool.map(lambda queue: _work(queue, folder, limits, shows), queues)
+        done = {link.line: link for some in pool.map(lambda queue: _work(queue, folder, limits, shows, stop), queues)
                 for link in some}  # fmt: skip
     return [done.get(link.line, link) for link in links]
 
 
-def _work(queue: Sequence[Link], folder: Path, limits: Limits, shows: tqdm) -> list[Link]:
+@contextmanager
+def _set_by_an_error(stop: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _work(queue: Sequence[Link], folder: Path, limits: Limits, shows: tqdm, stop: threading.Event) -> list[Link]:
+    """Download one link after the other, unless the run is interrupted or another thread cannot go on."""
     done = []
-    with requests.Session() as session:
+    with requests.Session() as session, _set_by_an_error(stop):
         for link in queue:
+            if stop.is_set():
+                break
             done.append(_receive_one(session, link, folder, limits))
             shows.update()
     return done
@@ -199,9 +214,11 @@ def _receive_one(session: requests.Session, link: Link, folder: Path, limits: Li
         file.unlink()
         return replace(link, status="wrong checksum", detail=str(error))
     try:
-        with file.open("rb") as content, Image.open(content) as image:
+        with file.open("rb") as content, formats.opened(content) as image:
             return replace(link, status="fetched", suffix=f".{image.format.lower()}")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises nearly anything for a damaged file
         begin = file.read_bytes()[:40]
         file.unlink()
         return replace(link, status="wrong type", detail=f"no image; it begins with {begin!r}")
@@ -229,3 +246,10 @@ def _complain(links: Sequence[Link], limits: Limits, key: str, report: Path) -> 
             f"{downloads.shown(lost[0].url)}: {lost[0].status} ({lost[0].detail}). All are in {report}. "
             "Mend the list, run again later (what was fetched is kept), or raise download.max_dead"
         )
+    fetched = {link.label for link in links if link.status == "fetched"}
+    for link in links:
+        if link.label and link.label not in fetched:
+            raise EntrError(
+                f"{key}: no link of the class {link.label!r} gives an image; the first is line {link.line}, "
+                f"{downloads.shown(link.url)}: {link.status} ({link.detail}). All are in {report}. Mend the list"
+            )

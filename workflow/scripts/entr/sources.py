@@ -1,21 +1,29 @@
 """What every source of images leaves behind: a folder with one sub-folder of images a class."""
 
 import logging
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from entr.folders import class_folders, files, is_hidden
+from entr.folders import class_folders, files, is_hidden, readable
 from entr.guards import EntrError, atomic_directory
 
 log = logging.getLogger("entr")
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, on every file system in common use."""
 
 
 @contextmanager
 def filling(name: str, entry: Mapping[str, Any], destination: str | Path) -> Iterator[Path]:
     """Yield an empty folder for a dataset's originals; it takes its name when it is whole and checked.
+
+    No other process fills it meanwhile. What was downloaded for it lies in `beside` and goes when
+    the folder is whole.
 
     Parameters
     ----------
@@ -30,11 +38,18 @@ def filling(name: str, entry: Mapping[str, Any], destination: str | Path) -> Ite
     ------
     EntrError
         When there are fewer than two classes, a class is empty, two classes differ only in upper
-        and lower case, or a published collection has not the images that it should have.
+        and lower case, a name is no UTF-8, a published collection has not the images that it
+        should have, or another process fills the folder.
     """
     with atomic_directory(destination) as folder:
         yield folder
         _check(f"datasets.{name}", entry, Counter(label for label, _ in files(folder)), folder)
+        shutil.rmtree(beside(destination), ignore_errors=True)
+
+
+def beside(destination: str | Path) -> Path:
+    """Return the folder that keeps what is downloaded for `destination` until that is whole."""
+    return Path(destination).with_name("download")
 
 
 def link(name: str, entry: Mapping[str, Any], destination: str | Path) -> None:
@@ -45,7 +60,7 @@ def link(name: str, entry: Mapping[str, Any], destination: str | Path) -> None:
     EntrError
         When there is no such folder, and as `filling`.
     """
-    source = Path(entry["path"]).expanduser()
+    source = Path(entry["path"])
     if not source.is_dir():
         raise EntrError(f"datasets.{name}.path: there is no folder {entry['path']!r}; correct the path")
     with filling(name, entry, destination) as folder:
@@ -59,9 +74,9 @@ def checked_label(label: str) -> str:
     Raises
     ------
     ValueError
-        When it is empty, hidden, or has a slash.
+        When it is empty, hidden, too long, or has a slash.
     """
-    if not label or "/" in label or "\0" in label or is_hidden(label):
+    if not label or "/" in label or "\0" in label or is_hidden(label) or len(os.fsencode(label)) > LONGEST_NAME:
         raise ValueError(f"{label!r} cannot name a class, which is a folder")
     return label
 
@@ -78,11 +93,16 @@ def _check(key: str, entry: Mapping[str, Any], counts: Counter[str], folder: Pat
     for label in classes:
         if not counts[label]:
             raise EntrError(f"{key}: the class {label!r} of {where} has no files; add images or remove its folder")
+        if readable(label) != label:
+            raise EntrError(f"{key}: the name of the class {label!r} of {where} is no UTF-8; rename its folder")
     folded = {}
     for label in classes:
         other = folded.setdefault(label.casefold(), label)
         if other != label:
-            raise EntrError(f"{key}: the classes {other!r} and {label!r} differ only in case; join or rename them")
+            raise EntrError(
+                f"{key}: the classes {other!r} and {label!r} differ only in case; join or rename them, or take a part "
+                "that has one of them"
+            )
     _check_counts(key, entry, images=counts.total(), classes=len(classes))
 
 

@@ -36,16 +36,19 @@ def split(manifest: str | Path, destination: str | Path, *, seed: int, folds: in
     Raises
     ------
     EntrError
-        When a class has fewer groups of images than there are folds.
+        When there are fewer than two classes, or a class has fewer groups of images than there are folds.
     """
     table = pd.read_csv(manifest, dtype={"label": str}, keep_default_na=False)
     # sorted by content, so that neither names nor the order of files decide
     unique = table.sort_values("sha256").drop_duplicates("group", ignore_index=True)
     counts = unique["label"].value_counts()
+    if len(counts) < 2:
+        raise EntrError(f"{manifest} has images of {len(counts)} classes; at least two are needed to tell apart")
     if counts.min() < folds:
         raise EntrError(
             f"class {counts.idxmin()!r} in {manifest} has {counts.min()} different images; "
-            f"{folds} folds (split.folds) need at least {folds} of each class"
+            f"{folds} folds (split.folds) need at least {folds} of each class (those that look alike, by "
+            "images.max_distance, count once)"
         )
     partition = StratifiedKFold(folds, shuffle=True, random_state=seed // folds)
     _, held_out = list(partition.split(unique, unique["label"]))[seed % folds]

@@ -2,7 +2,7 @@
 
 import logging
 import re
-import tempfile
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from entr import downloads, networks
-from entr.guards import EntrError, atomic_write, sha256
+from entr.guards import EntrError, atomic_write, exclusive, sha256
 from entr.limits import Limits
 
 log = logging.getLogger("entr")
@@ -44,7 +44,8 @@ def fetch(
         A network of torchvision or timm.
     destination : path
         The safetensors file to make. Its metadata say where the weights are from (``source``) and
-        the SHA-256 of the file that they were in (``sha256``).
+        the SHA-256 of the file that they were in (``sha256``). What is downloaded lies beside it
+        until it is whole, so that another run goes on with it.
     limits : mapping
         The section ``download`` of the configuration.
     file : path, optional
@@ -58,18 +59,23 @@ def fetch(
     ------
     EntrError
         When there is no such network or file, the address cannot be reached, the checksum differs,
-        the file holds anything but tensors, or the tensors are those of another network.
+        the file holds anything but tensors, the tensors are those of another network, or another
+        process fetches them.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source = (
-            _on_this_machine(model, file) if file else _download(model, Path(folder), Limits.model_validate(limits))
-        )
-        digits = _checked_digits(model, source.path, sha256, source.name)
-        state = _read(source.path, model)
-    networks.fit(networks.whole(model), state, model, source.name)
-    metadata = {"source": source.name, "sha256": digits}
-    with atomic_write(destination, "wb") as opened:
-        opened.write(save({name: tensor.clone().contiguous() for name, tensor in state.items()}, metadata))
+    destination = Path(destination)
+    beside = destination.with_name(f".{destination.name}.download")
+    with exclusive(destination.with_name(f".{destination.name}.lock"), f"the fetch of the weights of {model}"):
+        source = _on_this_machine(model, file) if file else _download(model, beside, Limits.model_validate(limits))
+        try:
+            digits = _checked_digits(model, source.path, sha256, source.name)
+            state = _read(source.path, model)
+        finally:
+            # what is whole and wrong would be as wrong the next time
+            shutil.rmtree(beside, ignore_errors=True)
+        networks.fit(networks.whole(model), state, model, source.name)
+        metadata = {"source": source.name, "sha256": digits}
+        with atomic_write(destination, "wb") as opened:
+            opened.write(save({name: tensor.clone().contiguous() for name, tensor in state.items()}, metadata))
     log.info("%s: weights from %s", model, source.name)
 
 
@@ -81,7 +87,7 @@ class _Source:
 
 
 def _on_this_machine(model: str, file: str | Path) -> _Source:
-    path = Path(file).expanduser()
+    path = Path(file)
     if not path.is_file():
         raise EntrError(f"weights: there is no file {str(file)!r} with the weights of {model}; correct the path")
     return _Source(path, path.name)
@@ -133,7 +139,7 @@ def _checked_digits(model: str, path: Path, expected: str | None, name: str) -> 
         where = "the key weights_sha256" if expected else "its name"
         raise EntrError(
             f"the weights of {model} from {name} have the SHA-256 {digits}, but {where} says {wanted}; "
-            "fetch them again, or correct the key"
+            f"{'correct the key' if expected else 'rename a file of yours, or set weights_sha256'}, or fetch them again"
         )
     if not wanted:
         log.warning(
