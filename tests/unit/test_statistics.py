@@ -60,6 +60,15 @@ def test_a_cell_without_its_partner_makes_no_pair(table):
     assert len(pairs) == 7
 
 
+def test_where_no_network_is_ever_right_time_and_accuracy_are_still_compared():
+    nothing = cells({CONTROL: [0.0], "gradual": [0.0]}, {CONTROL: [100.0], "gradual": [70.0]})
+    effects = statistics.effects_of(statistics.paired(nothing, CONTROL), 1 / 9)
+    assert set(effects["measure"]) == {"accuracy_difference", "log_time_ratio"}
+    assert set(effects["scope"]) == {"all", "dataset", "block"}
+    assert effect(effects, "log_time_ratio", scope="block")["mean"] == pytest.approx(np.log(0.7))
+    assert effects["efficiency_ratio"].isna().all()
+
+
 def test_a_network_that_is_never_right_has_no_logarithm_and_breaks_nothing(table):
     table.loc[(table["seed"] == 0) & (table["measure"].isin(["accuracy", "efficiency"])), "value"] = 0.0
     effects = statistics.effects_of(statistics.paired(table, CONTROL), 1 / 9)

@@ -359,10 +359,11 @@ def _scopes(wide: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """Yield everything, then each dataset, then each model of it."""
     yield "all", EVERY, EVERY, wide
     for dataset, rows in wide.groupby(level="dataset", sort=False):
-        present = rows.dropna(axis=1, how="all")
-        yield "dataset", dataset, EVERY, present
-        for model in present.columns.get_level_values("model").unique():
-            yield "block", dataset, model, present.xs(model, level="model", axis=1, drop_level=False)
+        # by accuracy, which is never missing from a pair: an efficiency ratio is where an accuracy is zero
+        models = rows["accuracy_difference"].dropna(axis=1, how="all").columns
+        yield "dataset", dataset, EVERY, rows.loc[:, rows.columns.get_level_values("model").isin(models)]
+        for model in models:
+            yield "block", dataset, model, rows.xs(model, level="model", axis=1, drop_level=False)
 
 
 def _columns(one: Estimate, measure: str, margin: float, datasets: int) -> dict[str, Any]:
