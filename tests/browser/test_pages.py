@@ -114,6 +114,19 @@ def test_a_figure_opens_without_a_network_and_without_complaint(name, results, r
     assert page.locator("svg.marks path").count() > 10
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_of_one_replicate_of_one_regime_opens_without_complaint(name, results, reader, tmp_path):
+    tables = simulated.grid(datasets=("mine",), models=("resnet18",), regimes=("no-increase",), seeds=1)
+    shown = {"datasets": {"mine": "Mine"}, "models": ["resnet18"], "regimes": ["no-increase"]}
+    of = Results(
+        tables, **shown, control="no-increase", basis="training", plans=simulated.plans(["mine"], ["no-increase"])
+    )
+    drawing.draw(name, asdict(GALLERY[name]), of, library=results / "figures" / "vega.js", folder=tmp_path)
+    one = reader()
+    one.open(tmp_path / f"{name}.html")
+    assert one.said == []
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark"), (1920, "light")])
 def test_the_report_opens_at_each_width_without_a_network_and_without_complaint(width, scheme, results, reader):
     one = reader(viewport={"width": width, "height": 900}, color_scheme=scheme)

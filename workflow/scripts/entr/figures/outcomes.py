@@ -66,7 +66,7 @@ def _accuracy_title(results: Results, cells: pd.DataFrame, at: str) -> str:
     said = _said(results, "accuracy_difference", results.basis, _points, at=at)
     if np.isnan(level):
         return f"Accuracy of {_named(results, cells)}"
-    return f"Final accuracy of {results.control} {100 * level:.1f} %" + (f"; against it {said}" if said else "")
+    return f"Final accuracy: {results.control} {100 * level:.1f} %" + (f", {said}" if said else "")
 
 
 def _points(difference: float) -> str:
@@ -96,33 +96,33 @@ def _by_dataset(results: Results, rows: pd.DataFrame, axis: str, number: str, ke
     rows = rows.assign(stage=rows["stage"].map(STAGES))
     stages = [stage for stage in STAGES.values() if stage in set(rows["stage"])]
     layers = panels.layers(results, axis, number)
-    paper = _paper_layers()
+    # beneath the points, and only where there is some, for of marks without any Vega complains
+    paper = _paper_layers(axis)
     across = panels.width(results, rows[rows["kind"] != "paper"], 640 // len(stages))
     lines = []
     for dataset in results.shown(rows[rows["kind"] != "paper"], "dataset"):
         header = alt.Header(labels=not lines)
         column = alt.Column("stage:N", sort=stages, title=None, header=header)
         own = rows[rows["dataset"] == dataset]
-        panel = alt.layer(*layers, *(paper if "paper" in set(own["kind"]) else []))
+        panel = alt.layer(*(paper if "paper" in set(own["kind"]) else []), *layers)
         own = panel.properties(data=own, width=across, height=170).transform_filter(keep)
         lines.append(own.facet(column=column, spacing=10, title=alt.TitleParams(dataset, fontSize=13, anchor="start")))
     return alt.vconcat(*lines, spacing=16)
 
 
-def _paper_layers() -> list[alt.Chart]:
-    base = alt.Chart().transform_filter("datum.kind === 'paper'").encode(y="value:Q")
+def _paper_layers(axis: str) -> list[alt.Chart]:
     tooltip = [
         charts.tip("said", "the paper"), charts.tip("cell"), charts.tip("count", "images"),
         charts.tip("low", "95 % interval from", ".1%"), charts.tip("high", "to", ".1%"),
     ]  # fmt: skip
-    said = base.mark_text(align="left", dx=3, dy=-6, fontSize=10.5).encode(
-        text="said:N", x=alt.value(0), tooltip=tooltip
+    base = (
+        alt.Chart()
+        .transform_filter("datum.kind === 'paper'")
+        .encode(y=alt.Y("value:Q", title=axis), tooltip=tooltip, color=alt.value(charts.MUTED))
     )
     return [
-        base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=charts.MUTED).encode(tooltip=tooltip),
-        # a halo first, for there are points beneath
-        said.encode(stroke=alt.value("white"), strokeWidth=alt.value(3)),
-        said.encode(color=alt.value(charts.MUTED)),
+        base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5),
+        base.mark_text(align="left", dx=3, dy=-6, fontSize=10.5).encode(text="said:N", x=alt.value(0)),
     ]
 
 

@@ -26,10 +26,11 @@ def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
     """Return the layers of a panel without their data, which is that of `joined`."""
     scale = alt.Scale(zero=False, nice=True, padding=8)
     labels = alt.Axis(tickCount=5, **({"format": ".0%"} if "%" in number else {}))
+    regime = charts.regime_scales(results.regimes)
     base = alt.Chart().encode(
         x=alt.X("model:N", sort=list(results.models), title=None, axis=alt.Axis(labelAngle=0, labelLimit=140)),
         xOffset=alt.XOffset("regime:N", sort=list(results.regimes), scale=alt.Scale(domain=list(results.regimes))),
-        **charts.regime_scales(results.regimes),
+        color=regime["color"],
     )
     value = alt.Y("value:Q", title=axis, scale=scale, axis=labels)
     cell = [tip("dataset"), tip("model"), tip("regime")]
@@ -41,9 +42,11 @@ def layers(results: Results, axis: str, number: str) -> list[alt.Chart]:
     return [
         base.transform_filter("datum.kind === 'seed'")
         .mark_point(size=24, opacity=0.4, filled=True)
-        .encode(y=value, tooltip=of_seed),
-        means.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=axis), y2="high:Q", shape=alt.Undefined),
-        means.mark_point(size=105, strokeWidth=2, filled=False).encode(y=value, tooltip=of_group),
+        .encode(y=value, shape=regime["shape"], tooltip=of_seed),
+        means.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=axis), y2="high:Q"),
+        means.mark_point(size=105, strokeWidth=2, filled=False).encode(
+            y=value, shape=regime["shape"], tooltip=of_group
+        ),
     ]
 
 
