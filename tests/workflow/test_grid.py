@@ -184,7 +184,7 @@ def test_what_is_finished_is_judged_while_the_rest_is_missing_and_nothing_is_tra
     assert "1 of 2 cells are finished" in output
     so_far = grid.directory / "results" / "so_far"
     assert set(pd.read_csv(so_far / "cells.csv")["regime"]) == {"no-increase"}
-    assert "micrographs resnet18 gradual seed0" in (so_far / "verdict.md").read_text()
+    assert "micrographs resnet18 gradual seed 0" in (so_far / "verdict.md").read_text()
     assert grid.plan() == {}
 
 
