@@ -5,7 +5,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from entr.guards import EntrError, atomic_directory, atomic_write, exclusive, sha256
+from entr.guards import EntrError, atomic_directory, atomic_write, exclusive, held, sha256
 
 
 def test_a_written_file_is_whole_and_alone(tmp_path):
@@ -136,6 +136,7 @@ with exclusive(sys.argv[1], "the work"):
 
 def test_work_that_another_process_is_at_is_refused_until_that_is_killed(tmp_path):
     path = tmp_path / "new" / "cell.lock"
+    assert not held(path)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -143,8 +144,11 @@ def test_work_that_another_process_is_at_is_refused_until_that_is_killed(tmp_pat
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(EntrError, match=r"^the work is at work in another process"), exclusive(path, "the work"):
         pass
+    assert held(path)
     holder.kill()
     holder.wait()
+    assert path.exists()
+    assert not held(path)
     with exclusive(path, "the work"):
         assert path.exists()
     assert not path.exists()

@@ -302,8 +302,9 @@ rule so_far:
             dataset=grid.datasets,
         ),
         settings=study(),
+        kept="results/checkpoints",
         folder="results/so_far",
     message:
-        "collecting what is finished so far"
+        "looking at what is done so far"
     script:
         "../scripts/so_far.py"

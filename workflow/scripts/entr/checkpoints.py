@@ -57,7 +57,7 @@ class Checkpoint:
         try:
             content = io.BytesIO(self.path.read_bytes())
             with np.load(content, allow_pickle=False) as file:
-                identity, records = (json.loads(file[name].tobytes()) for name in (IDENTITY, RECORDS))
+                identity, records = _decoded(file, IDENTITY), _decoded(file, RECORDS)
                 arrays = {
                     name.removeprefix("array "): file[name] for name in file.files if name not in {IDENTITY, RECORDS}
                 }
@@ -73,6 +73,19 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget what was kept."""
         self.path.unlink(missing_ok=True)
+
+
+def recorded(path: str | Path) -> dict[str, Any] | None:
+    """Return what a cell recorded until it kept its state, or None where nothing whole is kept."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _decoded(file, RECORDS)
+    except DAMAGED:
+        return None
+
+
+def _decoded(file: Mapping[str, NDArray], name: str) -> dict[str, Any]:
+    return json.loads(file[name].tobytes())
 
 
 def _encoded(texts: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:

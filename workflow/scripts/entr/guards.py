@@ -1,5 +1,6 @@
 """Clear errors, logs, whole files and checksums: what every job needs around its work."""
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -139,7 +140,8 @@ def exclusive(path: str | Path, what: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        # not at once, for `held` has it for a moment when it looks
+        lock.acquire(timeout=0.5)
     except Timeout as error:
         raise EntrError(
             f"{what} is at work in another process, which a snakemake that was killed may have left; wait until it "
@@ -150,6 +152,18 @@ def exclusive(path: str | Path, what: str) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         lock.release()
+
+
+def held(path: str | Path) -> bool:
+    """Tell whether a process is at the work that `exclusive` keeps for it by this file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def sha256(path: str | Path) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
 from entr.figures.paths import by_dataset_and_model, labelled
-from entr.figures.results import Results, replicates, rounded, whole_blocks
+from entr.figures.results import CELL, Results, replicates, rounded, whole_blocks
 
 CURVES = {
     "accuracy": "validation accuracy",
@@ -23,7 +23,7 @@ def learning(results: Results) -> alt.TopLevelMixin:
     """Draw accuracy and losses by epoch, with the steps of size."""
     history = results.rows("history")
     if not len(history):
-        return charts.nothing("No learning curve to draw yet: no cell is finished")
+        return charts.nothing("No learning curve to draw yet: no phase of any cell is finished")
     rows = _by_epoch(history)
     curve = switch("curve", "shown", CURVES)
     base = alt.Chart().transform_filter(chosen("curve")).encode(
@@ -69,8 +69,10 @@ def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
 
 def _last(results: Results, history: pd.DataFrame, curve: str) -> str:
     """Say where each regime ended."""
-    cell = ["dataset", "model", "regime", "seed"]
-    last = whole_blocks(history.sort_values("epoch").groupby(cell, as_index=False).last())
+    last = results.finished(history.sort_values("epoch").groupby(CELL, as_index=False).last())
+    if not len(last):
+        return f"{CURVES[curve].partition(',')[0].capitalize()} so far; no cell is finished"
+    last = whole_blocks(last)
     means = last.groupby(["regime", "dataset", "model"])[curve].mean().groupby("regime").mean()
     said = ", ".join(
         f"{one} {100 * means[one]:.1f} %" if curve == "accuracy" else f"{one} {means[one]:.3f}"

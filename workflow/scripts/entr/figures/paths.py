@@ -6,7 +6,7 @@ import pandas as pd
 
 from entr import charts
 from entr.charts import chosen, switch, tip, titled, words
-from entr.figures.results import STAGES, Results, replicates, rounded
+from entr.figures.results import CELL, STAGES, Results, replicates, rounded
 
 CLOSE = 0.01
 """An accuracy that is lower by no more counts as reached: the margin of the verdict."""
@@ -15,7 +15,7 @@ POINT = alt.Axis(format=".0%", tickCount=5)
 
 def hypothesis(results: Results) -> alt.TopLevelMixin:
     """Fig. 1: accuracy along the time of training, for each regime [paper, Fig. 1]."""
-    history = results.rows("history")
+    history = results.finished(results.rows("history"))
     if not len(history):
         return charts.nothing("No path to draw yet: no cell is finished")
     rows = rounded(along_time(history))
@@ -63,9 +63,8 @@ def along_time(history: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns ``dataset, model, regime, epoch, phase, size, seconds, accuracy, n, changes, label``.
     """
-    cell = ["dataset", "model", "regime", "seed"]
-    table = history.sort_values([*cell, "epoch"], kind="stable")
-    table = table.assign(seconds=table.groupby(cell)["training_seconds"].cumsum())
+    table = history.sort_values([*CELL, "epoch"], kind="stable")
+    table = table.assign(seconds=table.groupby(CELL)["training_seconds"].cumsum())
     keys = ["dataset", "model", "regime", "epoch"]
     rows = table.groupby(keys, sort=False).agg(
         phase=("phase", "first"), size=("size", "first"), seconds=("seconds", "mean"),

@@ -19,6 +19,7 @@ STAGES = {
     "total-tta": "with test-time augmentation",
 }
 FINAL = "total-tta"
+CELL = ["dataset", "model", "regime", "seed"]
 BASES = {
     "training": "seconds in training steps, measured",
     "forward": "seconds of the forward passes that the schedule asks for",
@@ -85,6 +86,11 @@ class Results:
         for column, given in ({key: value for key, value in wanted.items() if key in rows} | values).items():
             rows = rows[rows[column].isin([given] if isinstance(given, str) else given)]
         return rows.assign(dataset=rows["dataset"].map(self.titles)) if "dataset" in rows else rows
+
+    def finished(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return those rows whose cells are finished; a grid that grows has history of others too."""
+        runs = self.rows("runs")
+        return rows.merge(runs[CELL], on=CELL) if len(runs) else rows.iloc[:0]
 
     def shown(self, rows: pd.DataFrame, what: str) -> list[str]:
         """Return the datasets (titles), models or regimes that rows have, in the configured order."""
