@@ -12,7 +12,7 @@ choice of layers the same number of steps is timed in turn
 - `torchvision`: a plain loop over `ImageFolder` with `transforms.v2`, as its reference scripts do, with the
   same choice of workers.
 
-Printed, and written as CSV and as a figure: images a second, and ours relative to the others, medians over
+`--compile` compiles the network for all but fastai. Printed, and written as CSV and as a figure: images a second, and ours relative to the others, medians over
 rounds.
 """
 
@@ -220,7 +220,7 @@ def rates(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]
 
 def figure(table: pd.DataFrame) -> alt.TopLevelMixin:
     """Draw images a second against size."""
-    long = table.melt(["model", "size", "layers", "precision"], ["floor", "entr", "torchvision", "fastai"])
+    long = table.melt(["model", "size", "layers", "precision", "compile"], ["floor", "entr", "torchvision", "fastai"])
     return (
         alt.Chart(long)
         .mark_line(point=True)
@@ -229,6 +229,7 @@ def figure(table: pd.DataFrame) -> alt.TopLevelMixin:
             y=alt.Y("value:Q", title="images a second", scale=alt.Scale(type="log")),
             color=alt.Color("variable:N", title=None, sort=["floor", "entr", "torchvision", "fastai"]),
             column=alt.Column("model:N", title=None),
+            strokeDash=alt.StrokeDash("compile:N", legend=alt.Legend() if long["compile"].nunique() > 1 else None),
             row=alt.Row("layers:N", title="layers that train"),
         )
         .properties(width=260, height=180, title=f"Training steps on {table['device'].iloc[0]}", config=charts.STYLE)
@@ -244,6 +245,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 150, 200, 250])
     parser.add_argument("--layers", nargs="+", default=["head", "all"])
     parser.add_argument("--precisions", nargs="+", default=["auto"])
+    parser.add_argument("--compile", nargs="+", default=["none"], help="values of training.compile")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -252,10 +254,10 @@ def main() -> None:
     device = devices.choose("auto")
     rows = []
     with dataset(options.folder, 2 * options.batch_size * options.steps) as place:
-        for model, precision in itertools.product(options.models, options.precisions):
+        for model, precision, mode in itertools.product(options.models, options.precisions, options.compile):
             settings = Training(
                 phases={"a": Phase()}, schedule=("a",), sub_total_after="a",
-                batch_size=options.batch_size, precision=precision,
+                batch_size=options.batch_size, precision=precision, compile=mode,
             )  # fmt: skip
             made = trainer_of(model, place, Plan.of(settings, Regime(a=100, tta=100), pretrained=True), device)
             for layers, size in itertools.product(options.layers, options.sizes):
@@ -265,7 +267,7 @@ def main() -> None:
                     "torchvision": plain(made, place, size, layers, options.batch_size),
                     "fastai": stock(model, place, size, layers, options.batch_size, made.precision),
                 }
-                case = {"model": model, "size": size, "layers": layers, "precision": made.precision}
+                case = {"model": model, "size": size, "layers": layers, "precision": made.precision, "compile": mode}
                 rows.append(case | rates(ways, options.rounds))
                 print(
                     pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format="%.2f"),

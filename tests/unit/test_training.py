@@ -1,5 +1,6 @@
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -329,6 +330,38 @@ def test_a_batch_in_parts_makes_as_many_steps_over_as_many_images(dataset, tmp_p
     # the finder counts its steps in parts
     finder = SETTINGS.rate_finder.steps * len(SETTINGS.schedule)
     assert counts[0] - finder == counts[1] - finder // 3
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Compile as a user would, but let torch run the graphs that it finds itself: C++ takes half a minute a graph."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    yield torch._dynamo.utils.counters
+    torch._dynamo.reset()
+    torch.compiler.set_stance("default")
+
+
+def test_compiled_steps_give_the_same_numbers_from_one_graph_for_each_size_and_choice_of_layers(
+    compiled, dataset, tmp_path, weights
+):
+    sizes = SIZES | {"sgdr": [24, 32]}
+    for mode in ("none", "default"):
+        settings = SETTINGS.model_copy(update={"compile": mode})
+        run(dataset, tmp_path / mode, settings, sizes, pretrained=True, weights=weights)
+    assert compiled["stats"]["unique_graphs"] == 3
+    assert not compiled["graph_break"]
+    plain, found = (pd.read_csv(tmp_path / mode / "steps.csv") for mode in ("none", "default"))
+    assert found["loss"].tolist() == pytest.approx(plain["loss"].tolist(), rel=1e-3)
+
+
+def test_a_compiler_that_is_missing_is_one_clear_error(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "absent")))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(EntrError, match=r"torch cannot compile the training steps .*set training\.compile: none"):
+        run(dataset, tmp_path / "cell", SETTINGS.model_copy(update={"compile": "default"}))
+    assert not (tmp_path / "cell").exists()
 
 
 def test_a_device_that_is_too_small_is_one_clear_error(dataset, tmp_path, monkeypatch):

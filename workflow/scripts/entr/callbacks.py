@@ -142,6 +142,18 @@ class SizeByEpoch(Callback):
         self.learn.dls = self.loaders[self.epoch]
 
 
+class CompiledSteps(Callback):
+    """Use what is compiled in training alone: every other batch size and mode would be compiled anew."""
+
+    order = -102
+
+    def before_train(self) -> None:  # noqa: D102
+        torch.compiler.set_stance("default")
+
+    def before_validate(self) -> None:  # noqa: D102
+        torch.compiler.set_stance("force_eager")
+
+
 class Steps(Callback):
     """Keep a row for each training step: what schedule was really followed."""
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from entr import gpus
 from entr.guards import EntrError
@@ -85,6 +86,23 @@ def set_kernels(*, tf32: bool, deterministic: bool) -> None:
         # read when the first product is computed
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+
+
+def compile_steps(network: nn.Module, mode: str) -> None:
+    """Let torch compile a network when it is first called with a size or a choice of layers.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Compiled in place; the names of its tensors stay.
+    mode : str
+        A mode of `torch.compile`. Kernels lie in torch's own cache, so that the next cell finds them.
+    """
+    # a cell has more sizes and choices of layers than torch expects, and would run the rest as it is
+    torch._dynamo.config.recompile_limit = 64
+    # not network.compile, which makes a graph of each block where one of the whole network can be had
+    network.forward = torch.compile(network.forward, mode=mode, dynamic=False)
+    log.info("training steps are compiled: %s", mode)
 
 
 def name(device: torch.device) -> str:

@@ -141,6 +141,10 @@ class Training(Section):
     """Whether products of 32-bit numbers may be rounded to 10 bits on a GPU that is made for it."""
     deterministic: bool = False
     """Whether a GPU has to use kernels that give the same digits in each run, where there are such."""
+    compile: Literal["none", "default", "reduce-overhead"] = "none"
+    """How torch compiles the training steps, once for each size and choice of layers, before their clock
+    starts: a mode of `torch.compile`. `reduce-overhead` records CUDA graphs, for a GPU that otherwise waits
+    for its launches and is no faster with smaller images."""
     accumulation: PositiveInt = 1
     """Parts into which a batch is divided where it is too large for the device: gradients are summed
     over them, BatchNorm sees each part by itself."""

@@ -35,7 +35,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from entr import devices, networks
-from entr.callbacks import Clock, EpochClock, History, Progress, SizeByEpoch, Steps, cosine_restarts
+from entr.callbacks import Clock, CompiledSteps, EpochClock, History, Progress, SizeByEpoch, Steps, cosine_restarts
 from entr.checkpoints import Checkpoint
 from entr.guards import EntrError, atomic_write, exclusive, sha256
 from entr.measures import Cell, Evaluation, LayerGroup, Mechanism, Metrics, Quality, quality
@@ -169,6 +169,8 @@ class Trainer:
             self._draw_from("network")
             settings = self.plan.training
             network = networks.build(self.cell.model, len(pixels.labels), settings.dropout, weights)
+            if settings.compile != "none":
+                devices.compile_steps(network, settings.compile)
             self.splitter = networks.layer_groups(self.cell.model)
             self.first_weights = self._weights(network)
             self.learner = Learner(
@@ -203,7 +205,8 @@ class Trainer:
         self.precision = devices.precision(settings.precision, self.clock.device)
         mixed = [MixedPrecision(AMPMode.BF16)] if self.precision == "bf16" else []
         batch = min(settings.batch_size, len(self.training_rows))
-        return mixed + ([GradientAccumulation(batch)] if settings.accumulation > 1 else [])
+        parts = [GradientAccumulation(batch)] if settings.accumulation > 1 else []
+        return [*mixed, *parts, *([CompiledSteps()] if settings.compile != "none" else [])]
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keep what the next phases need and what is known so far."""
@@ -265,7 +268,7 @@ class Trainer:
 
     def train(self, step: Step) -> None:
         """Train one phase: record the finder's curve, then run the phase's cycles."""
-        with self._within_memory(f"phase {step.phase}", step.size):
+        with self._on_device(f"phase {step.phase}", step.size):
             with self.clock.on("resize"):
                 images = {size: self._resized(self.pixels, size, step.enlarge_to) for size in step.reduced_to()}
             self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
@@ -304,10 +307,15 @@ class Trainer:
             self.passes[step.shown_in(epoch)] += len(one.train) // one.train.parts * one.train.bs
 
     @contextmanager
-    def _within_memory(self, what: str, size: int) -> Iterator[None]:
-        """Turn a device that is too small into one clear error; a smaller batch would be another experiment."""
+    def _on_device(self, what: str, size: int) -> Iterator[None]:
+        """Turn what a device cannot do into one clear error; a smaller batch would be another experiment."""
         try:
             yield
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            raise EntrError(
+                f"{self.cell}: torch cannot compile the training steps ({networks.one_line(error)}); install what is "
+                "missing, or set training.compile: none"
+            ) from error
         except torch.OutOfMemoryError as error:
             free = torch.cuda.mem_get_info(self.clock.device)[0] / 1e9 if self.clock.device.type == "cuda" else 0
             batch, parts = self.plan.training.batch_size, self.plan.training.accumulation
@@ -357,7 +365,7 @@ class Trainer:
         self.seconds_until[stage] = self.clock.training
         self.image_passes[stage] = dict(self.passes)
         full = self.plan.training.full_size
-        with self._within_memory(f"stage {stage}", max(size, full)), self.clock.on("evaluation"):
+        with self._on_device(f"stage {stage}", max(size, full)), self.clock.on("evaluation"):
             sides = {side: self._cuts(self.validation_rows, side) for side in {size, full}}
             found = {side: self._predict(cuts, with_tta=stage == "total-tta") for side, cuts in sides.items()}
             of_phase = self._keep(stage, "phase", size, found[size])
@@ -389,7 +397,7 @@ class Trainer:
     def _measure_at_test_sizes(self) -> None:
         truth = self.pixels.classes[self.validation_rows]
         for size in self.plan.training.test_sizes:
-            with self._within_memory("test_sizes", size):
+            with self._on_device("test_sizes", size):
                 probabilities = self._predict(self._cuts(self.validation_rows, size))
             self.test_sizes[size] = quality(probabilities, truth)
 
