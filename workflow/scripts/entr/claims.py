@@ -25,6 +25,7 @@ PAPER_MODELS = ("resnet18", "resnet34", "resnet50")
 TREATMENTS = ("gradual", "stepwise")
 EARLY, LATE, FINAL = "sub-total", "total", "total-tta"
 """The paper's results before re-training are the sub-total's, its final ones those with test-time augmentation."""
+NOT_WORSE = "A is equivalent or better"
 LOGARITHMIC = ("time", "efficiency", "training_negative_log_likelihood")
 NEGLIGIBLE_GAIN = np.log(TARGET_RATIO)
 """Logarithm of the ratio within which two times, or two training losses, count as the same."""
@@ -242,7 +243,10 @@ def interval(measure: str, low: float, high: float) -> str:
     """Say an interval in brackets, or nothing."""
     if measure == "accuracy":
         low, high = np.maximum(low, -1), np.minimum(high, 1)
-    return "" if np.isnan(low) else f" [{number(measure, low)}, {number(measure, high)}]"
+    if np.isnan(low):
+        return ""
+    bare = [number(measure, value).removeprefix("×").partition(" ")[0] for value in (low, high)]
+    return f" [{', '.join(bare)}]"
 
 
 def _claim(
@@ -312,7 +316,7 @@ def _entr(treatment: str, study: Study, tables: Tables) -> Finding:
         return Finding(NOT_TESTED, f"no pairs of {treatment} and {study.control}")
     needs = [
         _below("T falls", "time", of["time"]),
-        _not_worse(f"A is equivalent or better (margin {study.margin:g})", "accuracy", of["accuracy"], study.margin),
+        _not_worse(f"{NOT_WORSE} (margin {study.margin:g})", "accuracy", of["accuracy"], study.margin),
     ]
     found = {name: _rival(name, treatment, study, tables) for name in ("matched", "small", "medium")}
     rivals = {name: need for name, need in found.items() if need}
@@ -322,9 +326,8 @@ def _entr(treatment: str, study: Study, tables: Tables) -> Finding:
     if too_few := _too_few(needs):
         return Finding(NOT_TESTED, too_few, needs[0])
     weakest = _weakest(needs)
-    failed = [f"{one.label}: {_said(one)}" for one in needs if one.p > ALPHA]
-    if failed:
-        return Finding(NOT_SUPPORTED, f"not shown that {'; nor that '.join(failed)}", weakest, weakest.p)
+    if failed := [_unmet(one) for one in needs if one.p > ALPHA]:
+        return Finding(NOT_SUPPORTED, "; ".join(failed), weakest, weakest.p)
     if missing:
         return Finding(
             NOT_TESTED,
@@ -332,6 +335,12 @@ def _entr(treatment: str, study: Study, tables: Tables) -> Finding:
             weakest,
         )
     return Finding(SUPPORTED, f"shown: {'; '.join(f'{one.label}, {_said(one)}' for one in needs)}", weakest, weakest.p)
+
+
+def _unmet(need: Comparison) -> str:
+    """Say a need that is not shown, or of which the opposite is."""
+    fell = need.label.startswith(NOT_WORSE) and need.estimate.high_overlap < 0
+    return f"{'A fell' if fell else f'not shown that {need.label}'}: {_said(need)}"
 
 
 def _rival(rival: str, treatment: str, study: Study, tables: Tables) -> Comparison | None:

@@ -112,7 +112,7 @@ def _treatment(regime: str, study: Study, effects: pd.DataFrame) -> str:
     )
     replicates = "one replicate" if time["replicates"] == 1 else f"{time['replicates']:.0f} replicates"
     return (
-        f"On {where}, {regime} took {np.exp(time['mean']):.2f} times as long as {study.control}"
+        f"Over {where}, {regime} took {np.exp(time['mean']):.2f} times as long as {study.control}"
         f"{_interval('time', time)}, its accuracy differed by {number('accuracy', accuracy['mean'])}"
         f"{_interval('accuracy', accuracy)}, and so its efficiency As = √(A/T) was "
         f"{np.exp(efficiency['mean']):.2f} times as high{_interval('efficiency', efficiency)} ({replicates})."
