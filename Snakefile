@@ -38,4 +38,6 @@ rule all:
         "results/tables/effects.csv",
         "results/tables/claims.csv",
         "results/verdict.md",
+        "results/recommendation.md",
+        collect("results/best/{dataset}", dataset=grid.datasets),
         "results/tables/datasets.csv",

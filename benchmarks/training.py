@@ -12,8 +12,8 @@ choice of layers the same number of steps is timed in turn
 - `torchvision`: a plain loop over `ImageFolder` with `transforms.v2`, as its reference scripts do, with the
   same choice of workers.
 
-`--compile` compiles the network for all but fastai. Printed, and written as CSV and as a figure: images a second, and ours relative to the others, medians over
-rounds.
+`--compile` compiles the network for all but fastai. Printed, and written as CSV and as a figure: images a
+second, and ours relative to the others, medians over rounds.
 """
 
 import argparse
@@ -229,7 +229,7 @@ def figure(table: pd.DataFrame) -> alt.TopLevelMixin:
             y=alt.Y("value:Q", title="images a second", scale=alt.Scale(type="log")),
             color=alt.Color("variable:N", title=None, sort=["floor", "entr", "torchvision", "fastai"]),
             column=alt.Column("model:N", title=None),
-            strokeDash=alt.StrokeDash("compile:N", legend=alt.Legend() if long["compile"].nunique() > 1 else None),
+            strokeDash=alt.StrokeDash("compile:N", legend=alt.Legend() if len(set(long["compile"])) > 1 else None),
             row=alt.Row("layers:N", title="layers that train"),
         )
         .properties(width=260, height=180, title=f"Training steps on {table['device'].iloc[0]}", config=charts.STYLE)

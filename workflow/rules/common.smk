@@ -1,5 +1,6 @@
 import sys
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -38,6 +39,7 @@ except EntrError as error:
 grid = settings.grid
 # read by jobs from here and not from params: neither patience nor another mirror makes a result stale
 config["download"] = settings.download.model_dump()
+config["logging"] = settings.logging
 config["datasets"] = {
     name: dataset.model_dump(mode="json") for name, dataset in settings.datasets.items()
 }
@@ -156,6 +158,48 @@ def code_of_figure(wildcards):
     """Return a digest of what draws a figure, so that a change redraws those of its own subject."""
     subject = f"entr/figures/{GALLERY[wildcards.figure].module}.py"
     return code_digest("draw", subject, *PAGE)
+
+
+def every_cell():
+    """Return each cell of the grid, and where its metrics are or will be."""
+    names = {
+        "dataset": grid.datasets,
+        "model": grid.models,
+        "regime": grid.regimes,
+        "seed": grid.seeds,
+    }
+    cells = [dict(zip(names, values)) for values in product(*names.values())]
+    place = "results/cells/{dataset}/{model}/{regime}/seed{seed}/metrics.json"
+    return [{**cell, "metrics": place.format(**cell)} for cell in cells]
+
+
+def plans_by_dataset():
+    """Return how the cells of each dataset and regime are trained."""
+    return {
+        dataset: {
+            regime: settings.plan(dataset, regime).plain() for regime in grid.regimes
+        }
+        for dataset in grid.datasets
+    }
+
+
+def benchmark_seconds():
+    """Return the seconds that the inference benchmark is asked to time, in latency and in throughput."""
+    jobs = len(grid.models) * (len(settings.sizes()) + len(grid.datasets))
+    return (
+        2 * jobs * len(settings.inference.batch_sizes) * settings.inference.min_seconds
+    )
+
+
+def about_data(wildcards):
+    """Return what a model card says of the data, and how images are reduced before anything else."""
+    entry = settings.datasets[wildcards.dataset]
+    return {
+        "title": entry.title or wildcards.dataset,
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "images": settings.images.model_dump(exclude={"folder"}),
+    }
 
 
 def configuration():

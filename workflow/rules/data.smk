@@ -15,7 +15,7 @@ rule downscale:
         "../../envs/entr.yaml"
     threads: workflow.cores
     params:
-        images=settings.images.model_dump(),
+        images=settings.images.model_dump(exclude={"folder"}),
         code=code_digest("downscale"),
     message:
         "reducing the images of {wildcards.dataset}"

@@ -276,6 +276,57 @@ rule write_report:
         "../scripts/write_report.py"
 
 
+# what a practitioner takes home
+rule recommend:
+    input:
+        cells="results/tables/cells.csv",
+        summary="results/tables/summary.csv",
+    output:
+        table="results/tables/recommendation.csv",
+        text=report(
+            "results/recommendation.md",
+            caption="../report/recommendation.rst",
+            category="Tables",
+            labels={"figure": "Which network to take"},
+        ),
+    log:
+        "results/logs/recommend.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        settings=study(),
+        limits=settings.recommend.model_dump(),
+        code=code_digest("recommend"),
+    message:
+        "choosing the network to take home"
+    script:
+        "../scripts/recommend.py"
+
+
+rule export_best:
+    input:
+        recommendation="results/tables/recommendation.csv",
+        networks=collect(
+            "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/model.safetensors",
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+    output:
+        directory("results/best/{dataset}"),
+    log:
+        "results/logs/export_best/{dataset}.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        about=about_data,
+        code=code_digest("export_best"),
+    message:
+        "exporting the network of {wildcards.dataset} to take home"
+    script:
+        "../scripts/export_best.py"
+
+
 # what is finished while a grid still grows: no output, so that it runs whenever it is asked for, and no
 # input, so that it trains nothing
 rule so_far:

@@ -52,3 +52,39 @@ rule train:
         "training {wildcards.dataset} {wildcards.model} {wildcards.regime} seed {wildcards.seed}"
     script:
         "../scripts/train.py"
+
+
+# before the hours are spent; no output, so that it runs whenever it is asked for
+rule estimate:
+    input:
+        pixels=collect("results/data/{dataset}/pixels.npy", dataset=grid.datasets),
+        manifest=collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
+        split=collect(
+            "results/data/{dataset}/splits/seed{seed}.csv",
+            dataset=grid.datasets,
+            seed=grid.seeds[0],
+        ),
+        weights=branch(
+            settings.weights == "none",
+            then=[],
+            otherwise=collect(
+                "results/weights/{model}.safetensors", model=grid.models
+            ),
+        ),
+    log:
+        "results/logs/estimate.log",
+    conda:
+        "../../envs/entr.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        cells=every_cell(),
+        plans=plans_by_dataset(),
+        models=grid.models,
+        benchmark_seconds=benchmark_seconds(),
+        table="results/estimate.csv",
+    message:
+        "estimating how long the grid will take"
+    script:
+        "../scripts/estimate.py"

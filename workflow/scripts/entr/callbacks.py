@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entr import devices
+from entr.guards import EntrError
 from entr.measures import Cell, Seconds
 from entr.regimes import Plan, Step
 
@@ -152,6 +154,29 @@ class CompiledSteps(Callback):
 
     def before_validate(self) -> None:  # noqa: D102
         torch.compiler.set_stance("force_eager")
+
+
+def board(folder: Path) -> Callback:
+    """Return fastai's callback for TensorBoard, writing after each epoch alone: steps are timed.
+
+    Raises
+    ------
+    EntrError
+        When TensorBoard is not installed.
+    """
+    try:
+        from fastai.callback.tensorboard import TensorBoardCallback  # noqa: PLC0415  no dependency of ours
+    except ImportError as error:
+        raise EntrError(
+            f"logging is tensorboard, but {error.name} is not installed: `uv pip install tensorboard`, or set "
+            "logging: none"
+        ) from error
+
+    class AfterEpochs(TensorBoardCallback):
+        def after_batch(self) -> None:
+            """Write nothing within the time that is measured."""
+
+    return AfterEpochs(folder, trace_model=False, log_preds=False)
 
 
 class Steps(Callback):

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -136,8 +137,10 @@ def _groups(pattern: str) -> int | None:
 
 
 class Images(Section):
-    """How every image is reduced, once, before anything else."""
+    """How every image is reduced, once, before anything else. A path alone is short for `folder`."""
 
+    folder: UserPath | None = None
+    """A folder of your own images, one sub-folder a class, in place of `grid.datasets`."""
     max_size: PositiveInt = 250
     """Largest side in px that is kept; smaller images are never enlarged."""
     reduce_by: Literal["longer", "shorter"] = "longer"
@@ -172,6 +175,15 @@ class Inference(Section):
     """Seconds spent on latency, and again on throughput, of each model, size and batch size."""
 
 
+class Recommend(Section):
+    """Which network is put into `results/best`."""
+
+    max_seconds: PositiveFloat | None = None
+    """Most seconds of *T* that its training may take."""
+    min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least share of validation images that it has to name rightly, with test-time augmentation."""
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -203,6 +215,10 @@ class Config(Section):
     """Training of each cell."""
     inference: Inference = Inference()
     """The inference benchmark."""
+    recommend: Recommend = Recommend()
+    """The network to take home: within these limits the most accurate, and without limits the most accurate of all."""
+    logging: Literal["none", "tensorboard"] = "none"
+    """Whether cells write their course for TensorBoard too, into `results/tensorboard`."""
 
     def training_of(self, dataset: str, regime: str | None = None) -> Training:
         """Return the training settings of a dataset, and of a regime, with their own keys over the common ones.
@@ -250,6 +266,7 @@ def checked(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Conf
     EntrError
         One line: the file and key, what is wrong with it, and what to do.
     """
+    values = _with_own_images(values)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -258,6 +275,26 @@ def checked(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Conf
     for key, problem in _contradictions(config):
         raise EntrError(f"{_place(key, values, files)}: {problem}")
     return config
+
+
+def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a folder of images that was given alone the one dataset of the grid."""
+    images = values.get("images")
+    images = {"folder": images} if isinstance(images, str) else images
+    if not isinstance(images, Mapping) or not isinstance(images.get("folder"), str):
+        return values
+    folder = Path(images["folder"]).expanduser()
+    title = folder.resolve().name
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "images"
+    datasets = values.get("datasets") or {}
+    name = f"own-{name}" if name in datasets else name
+    return {
+        **values,
+        "images": images,
+        "datasets": {**datasets, name: {"source": "folder", "path": str(folder), "title": title}},
+        "grid": {**(values.get("grid") or {}), "datasets": [name]},
+    }
 
 
 def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:

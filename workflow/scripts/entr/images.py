@@ -206,6 +206,48 @@ def _reduce_one(
     try:
         # not by its name: Pillow 13 scrambles an uncompressed TIFF that lies on its side
         content = path.read_bytes()
+        small, (width, height), frames = reduced(content, settings)
+    except UnusableError as error:
+        return Rejected(source, label, "no image", str(error))
+    except OSError as error:
+        return Rejected(source, label, "no image", _in_words(error))
+    name = f"{label}/{number:06d}.png"
+    small.save(folder / name, compress_level=1)
+    hashes = duplicates.hashes_of(small)
+    checksum = hashlib.sha256(content).hexdigest()
+    row = Kept(name, label, source, width, height, *small.size, frames, checksum, duplicates.digits(hashes))
+    return row, hashes
+
+
+class UnusableError(ValueError):
+    """What a file holds is no image that can be used; says why."""
+
+
+def reduced(content: bytes, settings: Mapping[str, Any]) -> tuple[Image.Image, tuple[int, int], int]:
+    """Reduce one image, as `downscale` does.
+
+    Parameters
+    ----------
+    content : bytes
+        What the file holds.
+    settings : mapping
+        The section ``images`` of the configuration.
+
+    Returns
+    -------
+    small : Image
+        Upright, RGB, 8 bits.
+    size : tuple of int
+        Width and height in px before, upright.
+    frames : int
+        Frames or pages of the file, of which the first is used.
+
+    Raises
+    ------
+    UnusableError
+        When it is no image, or one that is too large or too small.
+    """
+    try:
         with _opened(content, settings) as image:
             width, height = image.size
             frames = getattr(image, "n_frames", 1)
@@ -215,15 +257,10 @@ def _reduce_one(
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises nearly anything for a damaged file
-        return Rejected(source, label, "no image", _in_words(error))
+        raise UnusableError(_in_words(error)) from error
     # no colour profile, comment or place of the original's
     small.info.clear()
-    name = f"{label}/{number:06d}.png"
-    small.save(folder / name, compress_level=1)
-    hashes = duplicates.hashes_of(small)
-    checksum = hashlib.sha256(content).hexdigest()
-    row = Kept(name, label, source, width, height, *small.size, frames, checksum, duplicates.digits(hashes))
-    return row, hashes
+    return small, (width, height), frames
 
 
 def _in_words(error: Exception) -> str:

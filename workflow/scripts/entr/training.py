@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from entr import devices, networks
+from entr import callbacks, devices, networks
 from entr.callbacks import Clock, CompiledSteps, EpochClock, History, Progress, SizeByEpoch, Steps, cosine_restarts
 from entr.checkpoints import Checkpoint
 from entr.guards import EntrError, atomic_write, exclusive, sha256
@@ -61,6 +61,7 @@ def train_cell(
     folder: str | Path,
     checkpoint: str | Path,
     code: str = "",
+    board: str | Path | None = None,
 ) -> None:
     """Train and measure one cell, or go on with it where a killed job ended.
 
@@ -84,6 +85,8 @@ def train_cell(
         Keeps what is finished after each phase; removed when the cell is.
     code : str
         A digest of the code; a checkpoint of other code is not gone on from.
+    board : path, optional
+        Gets what TensorBoard shows, in a folder for each phase.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def train_cell(
     """
     with exclusive(Path(checkpoint).with_suffix(".lock"), f"the cell {cell}"):
         device = devices.choose(plan.training.device)
-        trainer = Trainer(cell, plan, Clock.since_the_process_began(device))
+        trainer = Trainer(cell, plan, Clock.since_the_process_began(device), board)
         trainer.open(Pixels.open(pixels, manifest, split), weights)
         kept = Checkpoint(
             Path(checkpoint),
@@ -136,10 +139,12 @@ class Trainer:
         Which cell, and how it is trained.
     clock : Clock
         Runs from here on.
+    board : path, optional
+        As in `train_cell`.
     """
 
-    def __init__(self, cell: Cell, plan: Plan, clock: Clock) -> None:
-        self.cell, self.plan, self.clock = cell, plan, clock
+    def __init__(self, cell: Cell, plan: Plan, clock: Clock, board: str | Path | None = None) -> None:
+        self.cell, self.plan, self.clock, self.board = cell, plan, clock, board
         self.progress = Progress(cell, plan, clock)
         self.history: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
@@ -285,6 +290,7 @@ class Trainer:
                 ParamScheduler({"lr": cosine_restarts(step.rates(rate), step.lengths)}),
                 Steps(step, self.steps, self.progress),
                 History(step, self.history, self.progress),
+                *([callbacks.board(Path(self.board, step.phase))] if self.board else []),
             ]
             with self.learner.no_logging():
                 self.learner.fit(step.epochs, cbs=listeners, reset_opt=True)
