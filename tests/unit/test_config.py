@@ -225,3 +225,26 @@ def test_a_matched_regime_costs_as_much_as_the_treatment_that_it_is_matched_to()
         for name in ("gradual", "matched")
     }
     assert cost["matched"] == pytest.approx(cost["gradual"], rel=0.05)
+
+
+@pytest.mark.parametrize("given", [str, lambda folder: {"folder": str(folder), "max_size": 100}])
+def test_a_folder_of_your_own_is_the_one_dataset_of_the_grid(tmp_path, given):
+    folder = tmp_path / "Vögel im Garten"
+    folder.mkdir()
+    config = checked(merged(*FILES) | {"images": given(folder)})
+    assert config.grid.datasets == ("vogel-im-garten",)
+    entry = config.datasets["vogel-im-garten"]
+    assert (entry.source, entry.path, entry.title) == ("folder", str(folder), "Vögel im Garten")
+    assert config.images.max_size == (250 if given is str else 100)
+
+
+def test_a_folder_that_is_called_like_a_dataset_of_the_catalogue_is_not_taken_for_it(tmp_path):
+    (tmp_path / "flowers").mkdir()
+    config = checked(merged(*FILES) | {"images": str(tmp_path / "flowers")})
+    assert config.grid.datasets == ("own-flowers",)
+    assert config.datasets["flowers"].images
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_runs(tmp_path):
+    with pytest.raises(EntrError, match=r"images: there is no folder '.*absent'; give one"):
+        checked(merged(*FILES) | {"images": str(tmp_path / "absent")})

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from functools import partial
 
 import numpy as np
@@ -31,7 +32,7 @@ SIZES = {"sgdr": 24, "rpl": 32, "tta": 32}
 CELL = Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, weights="none")
 
 
-def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=False, weights=None):
+def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=False, weights=None, board=None):
     train_cell(
         cell,
         Plan.of(settings, Regime(**sizes), pretrained=pretrained),
@@ -41,6 +42,7 @@ def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=F
         weights=weights,
         folder=folder,
         checkpoint=folder.with_suffix(".npz"),
+        board=board,
     )
     return Metrics.model_validate_json((folder / "metrics.json").read_text())
 
@@ -330,6 +332,24 @@ def test_a_batch_in_parts_makes_as_many_steps_over_as_many_images(dataset, tmp_p
     # the finder counts its steps in parts
     finder = SETTINGS.rate_finder.steps * len(SETTINGS.schedule)
     assert counts[0] - finder == counts[1] - finder // 3
+
+
+def test_the_course_is_written_for_tensorboard_too_and_changes_no_number(dataset, tmp_path, trained):
+    summaries = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run(dataset, tmp_path / "cell", board=tmp_path / "board")
+    ours = pd.read_csv(tmp_path / "cell" / "history.csv")
+    for phase, rows in ours.groupby("phase"):
+        shown = summaries.EventAccumulator(str(tmp_path / "board" / phase)).Reload()
+        assert [one.value for one in shown.Scalars("accuracy")] == pytest.approx(rows["accuracy"].tolist())
+    plain = pd.read_csv(trained[0] / "history.csv")
+    pd.testing.assert_series_equal(ours["training_loss"], plain["training_loss"])
+
+
+def test_without_tensorboard_the_error_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "fastai.callback.tensorboard", raising=False)
+    with pytest.raises(EntrError, match=r"tensorboard is not installed: `uv pip install tensorboard`, or set logging"):
+        callbacks.board(tmp_path)
 
 
 @pytest.fixture

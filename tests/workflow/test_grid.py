@@ -26,7 +26,8 @@ DRAWN = len(GALLERY) - 1
 AGGREGATED = ("cells", "summary", "runs", "effects")
 RECORDED = ("history", "steps", "lr_find", "confusions")
 TABLES_AND_FIGURES = {
-    "aggregate": 1, "compare": 1, "judge": 1, "draw": redrawn(*AGGREGATED), "write_report": 1, "all": 1,
+    "aggregate": 1, "compare": 1, "judge": 1, "recommend": 1, "export_best": 1,
+    "draw": redrawn(*AGGREGATED), "write_report": 1, "all": 1,
 }  # fmt: skip
 EVERY_TABLE = {**TABLES_AND_FIGURES, "collect_records": 1, "draw": redrawn(*AGGREGATED, *RECORDED)}
 WHAT_CELLS_LEAD_TO = {"benchmark_finished": 1, **EVERY_TABLE}

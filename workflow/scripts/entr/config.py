@@ -299,6 +299,9 @@ def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield what no single field can see: key and problem."""
+    if config.images.folder and not Path(config.images.folder).is_dir():
+        yield ("images",), f"there is no folder {config.images.folder!r}; give one that has a sub-folder for each class"
+        return
     for name in config.grid.datasets:
         if name not in config.datasets:
             yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)

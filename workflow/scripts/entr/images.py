@@ -353,9 +353,13 @@ def pack(images: str | Path, manifest: str | Path, pixels: str | Path) -> None:
         of the manifest's row *i* in its upper left corner; height and width are the largest found.
     """
     table = pd.read_csv(manifest, dtype={"label": str}, keep_default_na=False)
-    canvas = np.zeros((len(table), table["height"].max(), table["width"].max(), 3), np.uint8)
-    for row, name in enumerate(table["image"]):
-        with Image.open(Path(images, name)) as image:
-            canvas[row, : image.height, : image.width] = np.asarray(image)
+    shape = (len(table), int(table["height"].max()), int(table["width"].max()), 3)
     with atomic_write(pixels, "wb") as file:
-        np.save(file, canvas)
+        # one at a time: a hundred thousand images are more than a machine's memory
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for name in table["image"]:
+            canvas = np.zeros(shape[1:], np.uint8)
+            with Image.open(Path(images, name)) as image:
+                canvas[: image.height, : image.width] = np.asarray(image)
+            file.write(canvas.tobytes())
+    log.info("%d images in one array, %.2f GB", shape[0], np.prod(shape, dtype=float) / 1e9)
