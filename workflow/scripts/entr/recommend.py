@@ -1,5 +1,6 @@
 """Which network and regime to take: the most accurate, the most efficient, and the best within limits."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import pandas as pd
 from entr import statistics
 from entr.claims import interval, number
 from entr.guards import atomic_write
+
+log = logging.getLogger("entr")
 
 STAGE = "total-tta"
 """The accuracy and the time that choices go by: those of the finished network."""
@@ -79,6 +82,12 @@ def write(
     choices = [
         choice for dataset in settings["datasets"] for choice in choices_of(every, means, dataset, settings, limits)
     ]
+    for choice in choices:
+        if choice.model:
+            log.info(
+                "%s: %s is %s with %s: A %.1f %%, T %.3g s", choice.dataset, GOALS[choice.goal][0], choice.model,
+                choice.regime, 100 * choice.accuracy, choice.seconds,
+            )  # fmt: skip
     with atomic_write(table) as file:
         pd.DataFrame([asdict(choice) for choice in choices]).to_csv(file, index=False)
     with atomic_write(text) as file:
