@@ -25,8 +25,9 @@ def redrawn(*tables):
 DRAWN = len(GALLERY) - 1
 AGGREGATED = ("cells", "summary", "runs", "effects")
 RECORDED = ("history", "steps", "lr_find", "confusions")
+TAKEN = {"recommend": 1, "export_best": 1}
 TABLES_AND_FIGURES = {
-    "aggregate": 1, "compare": 1, "judge": 1, "recommend": 1, "export_best": 1,
+    "aggregate": 1, "compare": 1, "judge": 1, **TAKEN,
     "draw": redrawn(*AGGREGATED), "write_report": 1, "all": 1,
 }  # fmt: skip
 EVERY_TABLE = {**TABLES_AND_FIGURES, "collect_records": 1, "draw": redrawn(*AGGREGATED, *RECORDED)}
@@ -143,7 +144,11 @@ def test_touching_every_file_reruns_nothing(grid):
         ("archives", {}),
         ("tables", TABLES_AND_FIGURES),
         ("records", {"collect_records": 1, "draw": redrawn(*RECORDED), "write_report": 1, "all": 1}),
-        ("statistics", {"compare": 1, "judge": 1, "draw": redrawn("effects"), "write_report": 1, "all": 1}),
+        ("statistics", {"compare": 1, "judge": 1, "draw": redrawn("effects"), "write_report": 1, **TAKEN, "all": 1}),
+        ("recommend", {**TAKEN, "all": 1}),
+        ("best", {"export_best": 1, "all": 1}),
+        ("classifying", {}),
+        ("estimates", {}),
         ("verdict", {"judge": 1, "write_report": 1, "all": 1}),
         ("inference", {"benchmark_inference": 2, "benchmark_finished": 1, **TABLES_AND_FIGURES}),
         ("pixels", {"train": 2, **WHAT_CELLS_LEAD_TO}),
