@@ -73,7 +73,7 @@ rule generate:
     cache: True
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     params:
         source=source_of,
         code=code_digest("generate"),

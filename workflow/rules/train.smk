@@ -39,9 +39,11 @@ rule train:
         "results/benchmarks/train/{dataset}/{model}/{regime}/seed{seed}.tsv"
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
+        mem_mb=growing(16000),
+        runtime=growing(120),
     params:
         plan=plan_of,
         weights=weights_name_of,
