@@ -59,23 +59,21 @@ class Failure:
 
 def found_in(text: str) -> list[Failure]:
     """Return the failed jobs of the log of a run of snakemake, each once, as it failed last."""
-    found: dict[tuple[str, ...], Failure] = {}
-    current: Failure | None = None
+    found: list[Failure] = []
+    within = False
     for line in text.splitlines():
         if beginning := BEGINNING.match(line):
-            current = Failure(beginning[1])
-        elif current and (field := FIELD.match(line)):
+            found.append(Failure(beginning[1]))
+            within = True
+        elif within and (field := FIELD.match(line)):
             name, value = field[1], field[2]
             if name == "message":
-                current = replace(current, message="" if value == "None" else value)
-            elif name == "output":
-                current = replace(current, outputs=tuple(value.split(", ")))
+                found[-1] = replace(found[-1], message="" if value == "None" else value)
             else:
-                current = replace(current, logs=tuple(value.split(", ")))
-            found[current.outputs or (current.rule,)] = current
+                found[-1] = replace(found[-1], **{f"{name}s": tuple(value.split(", "))})
         elif not line.startswith(" "):
-            current = None
-    return list(found.values())
+            within = False
+    return list({one.outputs or one.rule: one for one in found}.values())
 
 
 def summary(logs: Sequence[str | Path], since: float, words: Sequence[str], targets: Collection[str]) -> list[str]:
