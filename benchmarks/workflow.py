@@ -24,6 +24,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from entr import records, statistics, tables, verdict
+from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
+from entr.regimes import Plan, Regime, Training
+
 ROOT = Path(__file__).parents[1]
 DATASETS = {"steel": (1460, 7), "ucm": (2100, 21), "bees": (3128, 22)}
 """Images and classes as published."""
@@ -44,7 +48,7 @@ def snakemake(folder: Path, *words: str) -> None:
     program = Path(sys.executable).with_name("snakemake")
     command = [program, *words, "--snakefile", ROOT / "Snakefile", "--directory", folder, "--cores", "1"]
     command += ["--configfile", ROOT / "config" / "paper.yaml", folder / "grid.json"]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)  # noqa: S603  words of ours
 
 
 def measured(work: Callable[..., None], *arguments: object) -> dict[str, float]:
@@ -91,9 +95,6 @@ def folder_of(dataset: str, model: str, regime: str, seed: int) -> Path:
 
 def make(folder: Path, seeds: int) -> None:
     """Write the files of all cells and of the inference benchmark."""
-    from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
-    from entr.regimes import Plan, Regime, Training
-
     rng = np.random.default_rng(0)
     group = LayerGroup(distance=0.5, norm=20)
     environment = Environment(
@@ -138,7 +139,7 @@ def make(folder: Path, seeds: int) -> None:
         (target / "metrics.json").write_text(metrics.model_dump_json(indent=2), encoding="utf-8")
         (target / "model.safetensors").touch()
         seconds = rng.uniform(5, 6, epochs)
-        tables = {
+        recorded = {
             "history": pd.DataFrame({
                 "epoch": range(1, epochs + 1), "phase": phases, "size": sizes, "layers": "head", "learning_rate": 0.01,
                 "training_loss": rng.random(epochs), "validation_loss": rng.random(epochs),
@@ -163,7 +164,7 @@ def make(folder: Path, seeds: int) -> None:
                 for stage in stages for at in ("phase", "full") for one in range(validation)
             ]),
         }  # fmt: skip
-        for name, table in tables.items():
+        for name, table in recorded.items():
             table.to_csv(target / f"{name}.csv", index=False)
     for model in MODELS:
         inference = folder / "results" / "inference" / model
@@ -178,8 +179,6 @@ def make(folder: Path, seeds: int) -> None:
 
 def aggregate(folder: Path, seeds: int) -> None:
     """Make the tables of all cells."""
-    from entr import tables
-
     os.chdir(folder)
     Path("tables").mkdir()
     tables.write(
@@ -193,8 +192,6 @@ def aggregate(folder: Path, seeds: int) -> None:
 
 def collect_records(folder: Path, seeds: int) -> None:
     """Join what all cells recorded."""
-    from entr import records
-
     os.chdir(folder)
     every, first = cells(seeds), cells(1)
     records.write(
@@ -206,8 +203,6 @@ def collect_records(folder: Path, seeds: int) -> None:
 
 def compare(folder: Path) -> None:
     """Compare the regimes with the control."""
-    from entr import statistics
-
     os.chdir(folder)
     statistics.write(
         "tables/cells.csv", "no-increase", 10, **{one: f"tables/{one}.csv" for one in ("efficiency", "effects")}
@@ -216,8 +211,6 @@ def compare(folder: Path) -> None:
 
 def judge(folder: Path, seeds: int) -> None:
     """Judge the claims."""
-    from entr import verdict
-
     os.chdir(folder)
     settings = {
         "datasets": dict.fromkeys(DATASETS, "made up"), "stands_for": dict.fromkeys(DATASETS), "models": list(MODELS),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -32,7 +33,7 @@ class Run:
         return run_snakemake(ROOT / "Snakefile", self.directory, *self.words(*options), check=check)
 
     def start(self, *options):
-        program = shutil.which("snakemake", path=os.path.dirname(sys.executable))
+        program = shutil.which("snakemake", path=Path(sys.executable).parent)
         command = [program, "--snakefile", ROOT / "Snakefile", "--directory", self.directory, *self.words(*options)]
         environment = os.environ | {"XDG_CACHE_HOME": str(self.directory / ".cache")}
         return subprocess.Popen(

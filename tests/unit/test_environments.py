@@ -1,4 +1,4 @@
-"""The descriptions of environments and the lock name the same packages; none can be built without a registry of images."""
+"""Environments and the lock name the same packages; building them needs registries of images or of conda."""
 
 import re
 

@@ -54,7 +54,8 @@ def test_a_failed_cell_is_named_with_its_reason_and_the_command_that_makes_it(ru
     ]
 
 
-def test_of_a_killed_job_the_last_words_and_the_state_of_slurm_are_told(run):
+@pytest.mark.usefixtures("run")
+def test_of_a_killed_job_the_last_words_and_the_state_of_slurm_are_told():
     (found,) = summary()
     assert "killed, cancelled, or out of time or memory; the last line of its log: 2026" in found
     assert "SLURM status is: 'CANCELLED'" in found
@@ -67,7 +68,8 @@ def test_the_log_of_an_earlier_run_is_no_reason(run):
     assert "why:   it never began" in draw
 
 
-def test_a_job_that_passed_in_a_later_attempt_has_not_failed(run, tmp_path):
+@pytest.mark.usefixtures("run")
+def test_a_job_that_passed_in_a_later_attempt_has_not_failed(tmp_path):
     folder = tmp_path / "results/cells/ucm/resnet18/gradual/seed3"
     folder.mkdir(parents=True)
     for name in ("metrics.json", "history.csv"):

@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,7 +26,7 @@ def damaged(path: str | Path, why: object) -> EntrError:
     return EntrError(f"{path} is damaged ({reason}); {mend}")
 
 
-def read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
+def read_csv(path: str | Path, **options: object) -> pd.DataFrame:
     """Read a table that a job of ours wrote.
 
     Parameters

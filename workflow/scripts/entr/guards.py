@@ -91,20 +91,23 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with tempfile.NamedTemporaryFile(
-        mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, **text
-    ) as part:
-        try:
-            yield part
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(0o666 & ~_umask())
-            Path(part.name).replace(path)
-        except BaseException as error:
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(path)  # a full disk does not say which file it refuses
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    try:
+        with tempfile.NamedTemporaryFile(
+            mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, **text
+        ) as part:
+            try:
+                yield part
+                part.flush()
+                os.fsync(part.fileno())
+                Path(part.name).chmod(0o666 & ~_umask())
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        # a full disk does not say which file it refuses, neither to writing nor to closing
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from entr.guards import atomic_write
 from entr.damage import read_csv
+from entr.guards import atomic_write
 
 FINAL = "total-tta"
 """The stage whose confusions are counted."""

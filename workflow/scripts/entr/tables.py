@@ -13,9 +13,9 @@ import pandas as pd
 from pydantic import ValidationError
 from scipy import stats
 
+from entr.damage import damaged, read_csv
 from entr.guards import EntrError, atomic_write
 from entr.measures import Mechanism, Metrics, Quality
-from entr.damage import damaged, read_csv
 
 CELL = ["dataset", "model", "regime", "seed"]
 MEASURE = ["stage", "at", "size", "measure", "basis", "unit"]
