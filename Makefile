@@ -4,7 +4,7 @@ UV := uv==0.13.9
 BIN := .venv/bin
 CORES ?= all
 
-.PHONY: run test lint bench simulate lock reference status unlock clean
+.PHONY: run test test-slow lint bench simulate lock reference status unlock clean
 .DEFAULT_GOAL := run
 
 run: .venv/lock
@@ -12,6 +12,10 @@ run: .venv/lock
 
 test: lint
 	$(BIN)/pytest
+
+# those that take minutes: time limits and restarts on SLURM
+test-slow: .venv/lock
+	$(BIN)/pytest -m slow
 
 lint: .venv/lock
 	$(BIN)/ruff check .
@@ -24,6 +28,7 @@ DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
 bench: .venv/lock
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
 	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
+	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/workflow.py
 
 # the analysis on grids whose truth is known, a quarter of an hour of one core; GRIDS of each setting
 GRIDS ?= 1000

@@ -18,6 +18,14 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/report.smk"
 
 
+onsuccess:
+    tell_failures(log)
+
+
+onerror:
+    tell_failures(log)
+
+
 rule all:
     default_target: True
     input:

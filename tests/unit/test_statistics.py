@@ -225,3 +225,16 @@ def test_the_written_tables_come_out_the_same_twice(table, tmp_path):
             tmp_path / "cells.csv", CONTROL, 10, efficiency=tmp_path / f"{name}-e.csv", effects=tmp_path / name
         )
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.6])
+def test_drawn_sign_flips_agree_with_all_of_them(shift):
+    values = np.random.default_rng(1).normal(shift, 1, 15)
+    exact = statistics.estimate([values], 0).p
+    drawn = statistics.estimate([values], 0, flips=2**14).p
+    # the error of a share of 16384 draws, four times over
+    assert drawn == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 2**14) + 1e-4)
+
+
+def test_the_p_of_drawn_sign_flips_is_never_zero():
+    assert statistics.estimate([np.linspace(1, 2, 40)], 0).p == 1 / (statistics.FLIPS + 1)

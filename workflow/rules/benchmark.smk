@@ -5,9 +5,10 @@ rule benchmark_inference:
         "results/logs/benchmark_inference/{model}/{size}px.log",
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
+        mem_mb=growing(8000),
     params:
         batch_sizes=settings.inference.batch_sizes,
         timing=settings.timing(),
@@ -32,9 +33,10 @@ rule benchmark_finished:
         "results/logs/benchmark_finished/{dataset}/{model}.log",
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
+        mem_mb=growing(8000),
     params:
         sizes=final_sizes_of,
         timing=settings.timing(),

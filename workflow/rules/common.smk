@@ -1,4 +1,5 @@
 import sys
+import time
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -7,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.append(str(Path(workflow.basedir, "workflow", "scripts")))
 
+from entr import failures
 from entr.config import checked
 from entr.figures.gallery import GALLERY, SAMPLES
 from entr.folders import listing_digest
@@ -14,6 +16,7 @@ from entr.guards import EntrError
 from entr.limits import IN_LISTS
 from entr.provenance import code_digest
 
+BEGUN = time.time()
 FIGURES = [name for name in GALLERY if name != SAMPLES]
 # filled in by the pages of figures and by the report
 PAGE = (
@@ -37,6 +40,9 @@ except EntrError as error:
     raise WorkflowError(str(error)) from None
 
 grid = settings.grid
+
+# of this machine, for jobs that use all; a cluster's are not known, and its profile sets threads
+CORES = workflow.resource_settings.cores or 1
 # read by jobs from here and not from params: neither patience nor another mirror makes a result stale
 config["download"] = settings.download.model_dump()
 config["logging"] = settings.logging
@@ -52,6 +58,15 @@ wildcard_constraints:
     seed=r"\d+",
     size=r"\d+",
     figure="|".join(FIGURES),
+
+
+def growing(first):
+    """Return what a job asks for: more in each attempt, after it was too little."""
+
+    def asked(wildcards, attempt):
+        return first * attempt
+
+    return asked
 
 
 def of_source(*sources):
@@ -212,3 +227,10 @@ def configuration():
             entry["path"] = Path(entry["path"]).name
     plain["weights"] = Path(plain["weights"]).name
     return plain
+
+
+def tell_failures(logs):
+    """Say which jobs failed, why, and how each is made again; forget those of an earlier run."""
+    targets = workflow.dag_settings.targets
+    found = failures.summary(logs, BEGUN, sys.argv[1:], targets)
+    print(failures.tell(found, "results/failed.txt"), file=sys.stderr)

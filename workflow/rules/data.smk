@@ -13,7 +13,10 @@ rule downscale:
     cache: True
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         images=settings.images.model_dump(exclude={"folder"}),
         code=code_digest("downscale"),

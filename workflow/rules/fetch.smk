@@ -73,7 +73,7 @@ rule generate:
     cache: True
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     params:
         source=source_of,
         code=code_digest("generate"),
@@ -101,3 +101,14 @@ rule link_folder:
         "linking the folder of {wildcards.dataset}"
     script:
         "../scripts/link_folder.py"
+
+
+# all that comes from the internet, for clusters whose nodes have none: made on the head node first
+rule downloads:
+    input:
+        collect("results/data/{dataset}/originals", dataset=grid.datasets),
+        (
+            []
+            if settings.weights == "none"
+            else collect("results/weights/{model}.safetensors", model=grid.models)
+        ),

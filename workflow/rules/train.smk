@@ -39,9 +39,11 @@ rule train:
         "results/benchmarks/train/{dataset}/{model}/{regime}/seed{seed}.tsv"
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
+        mem_mb=growing(16000),
+        runtime=growing(120),
     params:
         plan=plan_of,
         weights=weights_name_of,
@@ -75,9 +77,10 @@ rule estimate:
         "results/logs/estimate.log",
     conda:
         "../../envs/entr.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
+        mem_mb=growing(16000),
     params:
         cells=every_cell(),
         plans=plans_by_dataset(),

@@ -40,6 +40,11 @@ def choose(wanted: str) -> torch.device:
         raise EntrError("training.device is cuda, but torch sees no GPU here; set it to auto or cpu")
     device = torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
+        if wanted != "cpu" and os.environ.get("CUDA_VISIBLE_DEVICES", "") not in {"", "-1", "NoDevFiles"}:
+            log.warning(
+                "this job was given a GPU (CUDA_VISIBLE_DEVICES=%s), but torch sees none: its driver or this torch "
+                "does not fit", os.environ["CUDA_VISIBLE_DEVICES"],
+            )  # fmt: skip
         log.info("on the processor: %s, %d threads", name(device), torch.get_num_threads())
     else:
         log.info("on the GPU: %s", name(device))

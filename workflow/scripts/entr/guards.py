@@ -1,5 +1,6 @@
 """Clear errors, logs, whole files and checksums: what every job needs around its work."""
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -48,13 +49,24 @@ def report_to(log_file: str | Path) -> None:
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         log.removeHandler(to_terminal)
-        log.error("%s", error, exc_info=(kind, error, trace))
-        if isinstance(error, EntrError):
-            print(f"Error: {error}", file=sys.stderr)
-        else:
-            print(f"Error: {kind.__name__}: {error} (the traceback is in {path})", file=sys.stderr)
+        known = isinstance(error, EntrError)
+        message = str(error) if known else f"{kind.__name__}: {error}{_what_to_do(error)}"
+        log.error("%s", message, exc_info=(kind, error, trace))
+        print(f"Error: {message}" + ("" if known else f" (the traceback is in {path})"), file=sys.stderr)
 
     sys.excepthook = uncaught
+
+
+def _what_to_do(error: BaseException) -> str:
+    """Return advice on what a file system refuses; what was finished is kept."""
+    advice = {
+        errno.ENOSPC: "make room on that disk",
+        errno.EDQUOT: "your quota there is used up: make room",
+        errno.EROFS: "that file system is read-only: take another folder for results",
+        errno.EACCES: "you may not write there: change its permissions",
+    }
+    wanted = advice.get(error.errno) if isinstance(error, OSError) else None
+    return f"; {wanted} and run again, what is finished is kept" if wanted else ""
 
 
 @contextmanager
@@ -79,18 +91,23 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    with tempfile.NamedTemporaryFile(
-        mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, **text
-    ) as part:
-        try:
-            yield part
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(0o666 & ~_umask())
-            Path(part.name).replace(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    try:
+        with tempfile.NamedTemporaryFile(
+            mode, dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False, **text
+        ) as part:
+            try:
+                yield part
+                part.flush()
+                os.fsync(part.fileno())
+                Path(part.name).chmod(0o666 & ~_umask())
+                Path(part.name).replace(path)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        # a full disk does not say which file it refuses, neither to writing nor to closing
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from entr.damage import read_csv
 from entr.guards import atomic_write
 
 FINAL = "total-tta"
@@ -28,12 +29,18 @@ def write(
     tables : dict of str to path
         CSV files by the names ``history``, ``steps``, ``lr_find``, with the rows of the cells, and
         ``confusions``: a row for each class, class that it was taken for, and cell.
+
+    Raises
+    ------
+    EntrError
+        When a file is damaged.
     """
     joined = {
         "history": _joined(history),
         "steps": _joined(steps),
         "lr_find": _joined(lr_find),
-        "confusions": confusions(_joined(predictions)),
+        # those of other stages are left out at once: of thousands of cells they would fill the memory
+        "confusions": confusions(pd.concat([_final(_of_cell(Path(path))) for path in predictions])),
     }
     for name, table in joined.items():
         with atomic_write(tables[name]) as file:
@@ -47,7 +54,7 @@ def _joined(paths: Iterable[str | Path]) -> pd.DataFrame:
 def _of_cell(path: Path) -> pd.DataFrame:
     dataset, model, regime, seed = path.parts[-5:-1]
     # a class may be called "nan" or "01"
-    table = pd.read_csv(path, dtype={"label": str, "predicted": str}, keep_default_na=False)
+    table = read_csv(path, dtype={"label": str, "predicted": str}, keep_default_na=False)
     for position, (name, value) in enumerate(
         {"dataset": dataset, "model": model, "regime": regime, "seed": int(seed.removeprefix("seed"))}.items()
     ):
@@ -64,8 +71,11 @@ def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
         Columns ``dataset, model, regime, seed, label, predicted, images, example``: the image of which
         the network was surest.
     """
-    final = predictions[(predictions["stage"] == FINAL) & (predictions["at"] == "phase")]
-    surest_first = final.sort_values("probability_of_predicted", ascending=False, kind="stable")
+    surest_first = _final(predictions).sort_values("probability_of_predicted", ascending=False, kind="stable")
     keys = ["dataset", "model", "regime", "seed", "label", "predicted"]
     groups = surest_first.groupby(keys, sort=True)["image"]
     return groups.agg(images="count", example="first").reset_index()
+
+
+def _final(predictions: pd.DataFrame) -> pd.DataFrame:
+    return predictions[(predictions["stage"] == FINAL) & (predictions["at"] == "phase")]

@@ -232,11 +232,17 @@ def _sign_flip(samples: Sequence[NDArray], flips: int) -> float:
     the signs are drawn, and p is that of Phipson & Smyth 2010, doi 10.2202/1544-6115.1585, never too small.
     """
     shares = np.concatenate([sample / len(sample) for sample in samples])
-    return float(
-        stats.permutation_test(
-            (shares,), np.sum, permutation_type="samples", n_resamples=flips, vectorized=True, rng=SEED
-        ).pvalue
-    )
+    if 2 ** len(shares) > flips:
+        return _drawn_sign_flip(shares, flips)
+    return float(stats.permutation_test((shares,), np.sum, permutation_type="samples", n_resamples=np.inf).pvalue)
+
+
+def _drawn_sign_flip(shares: NDArray[np.floating], flips: int) -> float:
+    """Draw the signs; SciPy draws orders of pairs, which takes 30 times as long with 300 replicates."""
+    signs = 2.0 * np.random.default_rng(SEED).integers(0, 2, (flips, len(shares)), dtype=np.int8) - 1
+    # sums that differ by rounding alone are equal
+    least = abs(shares.sum()) * (1 - 1e-12)
+    return float((np.sum(np.abs(signs @ shares) >= least) + 1) / (flips + 1))
 
 
 def bca(samples: Sequence[NDArray], resamples: int = RESAMPLES) -> tuple[float, float]:

@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 from scipy import stats
 
+from entr.damage import damaged, read_csv
 from entr.guards import EntrError, atomic_write
 from entr.measures import Mechanism, Metrics, Quality
 
@@ -73,16 +75,24 @@ def write(
     Raises
     ------
     EntrError
-        When cells of one dataset and model ran on different devices, so that their *T* do not compare.
+        When cells of one dataset and model ran on different devices, so that their *T* do not compare, or a
+        file is damaged.
     """
-    found = [Metrics.model_validate_json(Path(path).read_text(encoding="utf-8")) for path in metrics]
-    costs = Costs.of([pd.read_csv(path) for path in inference], [pd.read_csv(path) for path in finished])
+    found = [_read(Path(path)) for path in metrics]
+    costs = Costs.of([read_csv(path) for path in inference], [read_csv(path) for path in finished])
     run_table = pd.DataFrame([_run(one) for one in found])
     _check_devices(run_table)
     cell_table = cells_of(found, costs, control)
     for path, table in ((cells, cell_table), (summary, summary_of(cell_table)), (runs, run_table)):
         with atomic_write(path) as file:
             table.to_csv(file, index=False)
+
+
+def _read(path: Path) -> Metrics:
+    try:
+        return Metrics.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise damaged(path, error.errors()[0]["msg"]) from error
 
 
 def _run(metrics: Metrics) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""Runs that go wrong on one machine: what is said, and that a rerun makes what is missing alone."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, run_snakemake
+
+SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
+CELLS = "results/cells/micrographs/resnet18"
+NO_INCREASE, GRADUAL = (f"{CELLS}/{regime}/seed0/metrics.json" for regime in ("no-increase", "gradual"))
+PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
+
+
+class Run:
+    """A folder of results, and the configuration of the smallest grid in a file of its own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.config = directory / "mine.yaml"
+
+    def words(self, *options):
+        return (*options, "--cores", "1", "--resources", "gpu=1", "--configfile", self.config)
+
+    def run(self, *options, check=True):
+        return run_snakemake(ROOT / "Snakefile", self.directory, *self.words(*options), check=check)
+
+    def start(self, *options):
+        program = shutil.which("snakemake", path=Path(sys.executable).parent)
+        command = [program, "--snakefile", ROOT / "Snakefile", "--directory", self.directory, *self.words(*options)]
+        environment = os.environ | {"XDG_CACHE_HOME": str(self.directory / ".cache")}
+        return subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+
+    def plan(self, *targets):
+        found = PLANNED.findall(self.run(*targets, "--dry-run").output)
+        return {rule: int(count) for rule, count in found if rule != "total"}
+
+    def log(self, regime):
+        path = self.directory / f"results/logs/train/micrographs/resnet18/{regime}/seed0.log"
+        return path.read_text() if path.exists() else ""
+
+    def until_it_trains(self, regime):
+        end = time.monotonic() + 120
+        while ": sgdr at" not in self.log(regime):
+            assert time.monotonic() < end, self.log(regime)
+            time.sleep(0.1)
+
+    def metrics(self, path):
+        return json.loads((self.directory / path).read_text())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A run whose data is made."""
+    made = Run(tmp_path_factory.mktemp("prepared"))
+    shutil.copy(SMALLEST, made.config)
+    made.run("results/data/micrographs/pixels.npy", "results/data/micrographs/splits/seed0.csv")
+    return made
+
+
+@pytest.fixture
+def run(prepared, tmp_path):
+    """A copy of it, with its times and with what snakemake remembers of it."""
+    shutil.copytree(prepared.directory, tmp_path / "run", symlinks=True, ignore=shutil.ignore_patterns("locks"))
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture
+def disk(run, tmp_path):
+    """Put the results onto a small disk of their own, and return how it is mounted anew with other options."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    results = run.directory / "results"
+    kept = tmp_path / "kept"
+    results.rename(kept)
+    results.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", results]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here, as within a container")
+    try:
+        shutil.copytree(kept, results, dirs_exist_ok=True, symlinks=True)
+        yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", results], check=True)
+    finally:
+        subprocess.run(["umount", results], check=True)
+
+
+def test_on_a_full_disk_the_file_is_named_and_what_was_finished_is_kept(run, disk):
+    # 120 MB hold a network of 45 MB and one state of the next cell, but not two at once
+    done = run.run(NO_INCREASE, GRADUAL, check=False)
+    assert done.returncode != 0
+    finished, broken = (NO_INCREASE, GRADUAL) if (run.directory / NO_INCREASE).exists() else (GRADUAL, NO_INCREASE)
+    regime = broken.split("/")[4]
+    assert f"train micrographs resnet18 {regime} seed0" in done.output
+    assert re.search(r"No space left on device: '\S+seed0\.npz'; make room on that disk and run again", done.output)
+    kept = (run.directory / finished).stat().st_mtime_ns
+    assert not (run.directory / broken).parent.exists() or not any((run.directory / broken).parent.iterdir())
+
+    disk("size=300m")
+    assert run.plan(NO_INCREASE, GRADUAL) == {"train": 1}
+    run.run(NO_INCREASE, GRADUAL)
+    assert (run.directory / finished).stat().st_mtime_ns == kept
+    assert run.metrics(broken)["resumed"] == 1
+
+
+def test_a_read_only_folder_of_results_is_said_and_harms_nothing(run, disk):
+    before = sorted(path for path in run.directory.rglob("results/**/*") if path.is_file())
+    disk("ro")
+    done = run.run(GRADUAL, check=False)
+    assert done.returncode != 0
+    assert "Read-only file system" in done.output
+    assert "results/" in done.output
+    disk("rw")
+    assert sorted(path for path in run.directory.rglob("results/**/*") if path.is_file()) == before
+    assert run.plan(GRADUAL) == {"train": 1}
+
+
+def test_a_second_snakemake_is_turned_away_and_the_first_is_not_disturbed(run):
+    first = run.start(GRADUAL)
+    run.until_it_trains("gradual")
+    second = run.run(GRADUAL, check=False)
+    output, _ = first.communicate(timeout=200)
+    assert second.returncode != 0
+    assert "Directory cannot be locked" in second.output
+    assert first.returncode == 0, output
+    assert run.metrics(GRADUAL)["resumed"] == 0
+
+
+def test_a_configuration_that_is_changed_in_the_middle_counts_from_the_next_run_on(run):
+    first = run.start(NO_INCREASE, GRADUAL)
+    regimes = ("no-increase", "gradual")
+    while not any(": sgdr at" in run.log(regime) for regime in regimes):
+        assert first.poll() is None
+        time.sleep(0.1)
+    changed = yaml.safe_load(run.config.read_text())
+    changed["training"]["learning_rate"] = 0.001
+    run.config.write_text(yaml.safe_dump(changed))
+    output, _ = first.communicate(timeout=200)
+    assert first.returncode == 0, output
+    rates = [run.metrics(path)["plan"]["training"]["learning_rate"] for path in (NO_INCREASE, GRADUAL)]
+    assert rates == [0.005, 0.005]
+    assert run.plan(NO_INCREASE, GRADUAL) == {"train": 2}

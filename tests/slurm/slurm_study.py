@@ -1,0 +1,115 @@
+"""A real SLURM on this machine, in namespaces of its own, and the profile as a user of it would set it."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from conftest import ROOT
+
+START = Path(__file__).with_name("cluster.sh")
+CELLS = "results/cells/micrographs/resnet18"
+SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
+NAMESPACES = ("--mount", "--net", "--pid")
+PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch", "ip", "unshare")
+PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core mariadb-client-core"
+ONE_THREAD = [f"{rule}=1" for rule in ("train", "benchmark_inference", "benchmark_finished", "generate", "downscale")]
+"""The processors of the made-up nodes are one or two real ones, which more threads would only slow down."""
+
+
+class Cluster:
+    """A running SLURM; its processes are in namespaces that a command has to enter."""
+
+    def __init__(self, starter):
+        self.starter = starter
+        self.first = psutil.Process(starter.pid).children()[0].pid
+
+    def command(self, *words, directory="/"):
+        return ["nsenter", f"--target={self.first}", *NAMESPACES, f"--wd={directory}", "--", *map(str, words)]
+
+    def run(self, *words, directory="/", check=True):
+        """Run a command on the cluster and return what it says."""
+        done = subprocess.run(self.command(*words, directory=directory), capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def accounts(self, since):
+        """Return what sacct says of the jobs since a time, in the order of their numbers."""
+        fields = "JobID,JobName,Partition,State,Start,End,AllocTRES,TimelimitRaw"
+        text = self.run("sacct", "-X", "-P", "-S", since, "-o", fields)
+        return list(csv.DictReader(text.splitlines(), delimiter="|"))
+
+
+class Study:
+    """A copy of the repository whose profile names the account of the cluster, and a folder of results."""
+
+    def __init__(self, cluster, folder):
+        self.cluster, self.checkout, self.directory = cluster, folder / "checkout", folder / "a run"
+        self.directory.mkdir(parents=True)
+        for name in ("Snakefile", "CITATION.cff", "config", "profiles", "workflow", "envs"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            self.checkout.mkdir(exist_ok=True)
+            copy(source, self.checkout / name)
+        profile = self.checkout / "profiles" / "slurm" / "config.yaml"
+        text = profile.read_text()
+        assert "slurm_account: main" in text
+        profile.write_text(text.replace("slurm_account: main", "slurm_account: test"))
+
+    def words(self, *options, config=SMALLEST):
+        # the first look at a job and the patience with files of other nodes are those of a large cluster
+        quick = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
+        program = shutil.which("snakemake", path=Path(sys.executable).parent)
+        where = ("--snakefile", self.checkout / "Snakefile", "--workflow-profile", self.checkout / "profiles" / "slurm")
+        threads = ("--set-threads", *ONE_THREAD)
+        return self.cluster.command(
+            program, *options, *where, "--configfile", config, *quick, *threads, directory=self.directory
+        )
+
+    def start(self, *options, config=SMALLEST):
+        """Start snakemake on the cluster; its output goes to a file."""
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(self.directory / ".cache")}
+        self.began = time.strftime("%Y-%m-%dT%H:%M:%S")
+        with (self.directory / "output").open("w") as file:
+            return subprocess.Popen(
+                self.words(*options, config=config), stdout=file, stderr=subprocess.STDOUT, env=environment
+            )
+
+    def run(self, *options, config=SMALLEST, check=True):
+        """Run snakemake on the cluster, and return its output."""
+        process = self.start(*options, config=config)
+        try:
+            process.wait(500)
+        finally:
+            process.kill()
+        assert not check or process.returncode == 0, self.output
+        return self.output
+
+    @property
+    def output(self):
+        return (self.directory / "output").read_text()
+
+    def jobs(self, **having):
+        """Return what sacct says of the jobs since the last start."""
+        found = self.cluster.accounts(self.began)
+        return [job for job in found if having.items() <= job.items()]
+
+    def until(self, condition, seconds=120):
+        """Wait until something is so."""
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, self.output
+            time.sleep(0.3)
+        return found
+
+
+def kill(process):
+    """End a process that was started by nsenter, and its child, as kill -9 does."""
+    for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        one.send_signal(signal.SIGKILL)
+    process.wait()

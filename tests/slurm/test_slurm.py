@@ -1,0 +1,216 @@
+"""The smallest grid and its faults on a real SLURM: two nodes and a GPU are made up, all else is as on a cluster.
+
+After each fault: what is said, and that a rerun makes what is missing alone.
+"""
+
+import itertools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import run_snakemake
+from slurm_study import CELLS, NAMESPACES, PACKAGES, PROGRAMS, SMALLEST, START, Cluster, Study, kill
+
+GPU = re.compile(r"gres/gpu=(\d+)")
+RULE = re.compile(r"with SLURM jobid (\d+) \(log: .*/slurm_logs/(?:rule|group)_([^/]+)/")
+NO_INCREASE, GRADUAL = (f"{CELLS}/{regime}/seed0/metrics.json" for regime in ("no-increase", "gradual"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a SLURM of its own")
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+    if missing := [name for name in PROGRAMS if not shutil.which(name, path=path)]:
+        pytest.skip(f"no {', '.join(missing)}: apt-get install --no-install-recommends {PACKAGES}")
+    if subprocess.run(["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets no one make namespaces, as within a container")
+    folder = tmp_path_factory.mktemp("slurm")
+    command = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", START, folder / "cluster"]
+    errors = folder / "errors"
+    with errors.open("w") as file:
+        starter = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True,
+            env=os.environ | {"PATH": path},
+        )  # fmt: skip
+        try:
+            assert any(line == "ready\n" for line in starter.stdout), errors.read_text()
+            yield Cluster(starter)
+        finally:
+            # the end of its input ends the first process, and with it every other of the namespace
+            starter.stdin.close()
+            starter.wait(60)
+
+
+@pytest.fixture
+def study(cluster, tmp_path):
+    yield Study(cluster, tmp_path)
+    cluster.run("scancel", "--signal=KILL", "--partition=gpu", check=False)
+    cluster.run("scancel", "--signal=KILL", "--partition=cpu", check=False)
+
+
+def gpus_of(job):
+    return int(found[1]) if (found := GPU.search(job["AllocTRES"])) else 0
+
+
+def test_the_smallest_grid_runs_one_gpu_job_at_a_time_and_others_beside_it(study):
+    # without figures, which are a minute of CPU jobs more
+    output = study.run("results/verdict.md")
+    jobs = study.jobs()
+    assert {job["State"] for job in jobs} == {"COMPLETED"}
+    rules = dict(RULE.findall(output))
+    on_gpu = [job for job in jobs if gpus_of(job)]
+    assert sorted(rules[job["JobID"]] for job in on_gpu) == [
+        "benchmark_finished", "benchmark_inference", "benchmark_inference", "train", "train",
+    ]  # fmt: skip
+    assert {gpus_of(job) for job in on_gpu} == {1}
+    assert {job["Partition"] for job in on_gpu} == {"gpu"}
+    times = sorted((job["Start"], job["End"]) for job in on_gpu)
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times))
+    beside = [
+        job["JobID"] for job in jobs if not gpus_of(job)
+        and any(job["Start"] < end and begin < job["End"] for begin, end in times)
+    ]  # fmt: skip
+    assert beside
+    # all splits are one job, and so are tables, figures and the report
+    others = [rules[job["JobID"]] for job in jobs if not gpus_of(job)]
+    assert len([name for name in others if name.startswith("report")]) == 1
+    assert len(others) == len({"generate", "downscale", "pack_pixels", "splits", "report"})
+
+    metrics = json.loads((study.directory / CELLS / "gradual/seed0/metrics.json").read_text())
+    assert metrics["environment"]["device"]
+    log = (study.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
+    # SLURM names a card that torch does not see: the log must not speak of a GPU
+    assert "on the processor" in log
+    assert "waiting" not in log
+    cells = pd.read_csv(study.directory / "results/tables/cells.csv", keep_default_na=False)
+    assert set(cells["regime"]) == {"no-increase", "gradual"}
+    assert "- 2 of 2 cells" in (study.directory / "results/verdict.md").read_text()
+    assert not (study.directory / "results/failed.txt").exists()
+    assert "Nothing to be done" in study.run("results/verdict.md", "--dry-run")
+
+
+@pytest.fixture
+def prepared(study):
+    """A study whose data is made already, as on a head node."""
+    targets = [f"results/data/micrographs/{name}" for name in ("pixels.npy", "splits/seed0.csv")]
+    run_snakemake(study.checkout / "Snakefile", study.directory, *targets, "--cores", "1", "--configfile", SMALLEST)
+    return study
+
+
+def train_log(study, regime):
+    path = study.directory / f"results/logs/train/micrographs/resnet18/{regime}/seed0.log"
+    return path.read_text() if path.exists() else ""
+
+
+def trains(study, regime, phase="sgdr"):
+    """Wait until a cell has ended an epoch of a phase, and return the SLURM job that trains it."""
+    study.until(lambda: f": {phase} at" in train_log(study, regime))
+    return re.search(rf"SLURM jobid (\d+) \(log: .*micrographs_resnet18_{regime}_0", study.output)[1]
+
+
+def process_of(study, regime):
+    """Return the process that trains a cell."""
+    lock = study.directory / f"results/checkpoints/micrographs/resnet18/{regime}/seed0.lock"
+    for one in psutil.process_iter(["cmdline"]):
+        if "train.py" in " ".join(one.info["cmdline"] or []) and any(
+            found.path == str(lock) for found in one.open_files()
+        ):
+            return one
+    raise AssertionError(f"nothing trains {regime}")
+
+
+def metrics(study, path):
+    return json.loads((study.directory / path).read_text())
+
+
+def test_a_cancelled_cell_is_named_with_its_command_and_only_it_is_made_again(prepared):
+    process = prepared.start(GRADUAL, NO_INCREASE, "--retries", "0")
+    # whichever is first: SLURM has one GPU for the two
+    regime = prepared.until(
+        lambda: next((one for one in ("gradual", "no-increase") if "sgdr at" in train_log(prepared, one)), None)
+    )
+    prepared.cluster.run("scancel", trains(prepared, regime))
+    assert process.wait(200) != 0
+    other = {"gradual": NO_INCREASE, "no-increase": GRADUAL}[regime]
+    kept = (prepared.directory / other).stat().st_mtime_ns
+    told = prepared.output[prepared.output.index("1 job failed") :]
+    assert f"train micrographs resnet18 {regime} seed0" in told
+    assert "killed, cancelled, or out of time or memory" in told
+    assert "SLURM status is: 'CANCELLED" in told
+    again = shlex.split(re.search(r"again: (.*)", told)[1])
+    assert again[:2] == ["snakemake", f"{CELLS}/{regime}/seed0/metrics.json"]
+    planned = prepared.run(GRADUAL, NO_INCREASE, "--dry-run")
+    assert re.search(r"^train +1$", planned, re.MULTILINE)
+    assert re.search(r"^total +1$", planned, re.MULTILINE)
+    prepared.run(*again[1 : again.index("--snakefile")])
+    assert len(prepared.jobs()) == 1
+    assert metrics(prepared, f"{CELLS}/{regime}/seed0/metrics.json")["evaluations"]
+    assert (prepared.directory / other).stat().st_mtime_ns == kept
+
+
+def test_a_killed_job_is_tried_again_by_itself_and_goes_on_after_its_last_phase(prepared):
+    process = prepared.start(GRADUAL, "--retries", "1")
+    trains(prepared, "gradual", phase="clrs")
+    process_of(prepared, "gradual").kill()
+    assert process.wait(200) == 0, prepared.output
+    assert [job["State"] for job in prepared.jobs()] == ["FAILED", "COMPLETED"]
+    assert metrics(prepared, GRADUAL)["resumed"] == 1
+    assert not (prepared.directory / "results/failed.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_job_out_of_time_has_more_in_its_second_attempt(prepared):
+    process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", "train:runtime=attempt")
+    trains(prepared, "gradual", phase="clrs")
+    process_of(prepared, "gradual").suspend()
+    assert process.wait(300) == 0, prepared.output
+    first, second = prepared.jobs()
+    assert (first["State"], second["State"]) == ("TIMEOUT", "COMPLETED")
+    assert (first["TimelimitRaw"], second["TimelimitRaw"]) == ("1", "2")
+    assert metrics(prepared, GRADUAL)["resumed"] == 1
+
+
+@pytest.mark.slow
+def test_after_snakemake_was_killed_its_jobs_go_on_until_the_run_is_cancelled_by_its_name(prepared):
+    process = prepared.start(GRADUAL)
+    job = trains(prepared, "gradual")
+    kill(process)
+    run = re.search(r"SLURM run ID: (\S+)", prepared.output)[1]
+    began = prepared.began
+    time.sleep(2)
+    assert "RUNNING" in prepared.cluster.run("squeue", "-h", "-o", "%T", "-j", job)
+    assert "cannot be locked" in prepared.run(GRADUAL, check=False)
+
+    prepared.cluster.run("scancel", f"--name={run}")
+    prepared.until(lambda: not prepared.cluster.run("squeue", "-h"))
+    prepared.run("--unlock")
+    output = prepared.run(GRADUAL)
+    assert metrics(prepared, GRADUAL)["resumed"] <= 1
+    assert "at work in another process" not in output
+    states = [one["State"].split()[0] for one in prepared.cluster.accounts(began)]
+    assert states == ["CANCELLED", "COMPLETED"]
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_killed_and_started_again_costs_no_result(prepared):
+    process = prepared.start(GRADUAL, NO_INCREASE)
+    prepared.until(lambda: any("sgdr at" in train_log(prepared, one) for one in ("gradual", "no-increase")))
+    # the controller writes its state every few seconds; what it has not written is lost to it
+    time.sleep(10)
+    prepared.cluster.run("pkill", "-9", "-x", "slurmctld")
+    time.sleep(20)
+    prepared.cluster.run("slurmctld")
+    process.wait(300)
+    assert process.returncode == 0, prepared.output
+    assert metrics(prepared, GRADUAL)["evaluations"]
+    assert metrics(prepared, NO_INCREASE)["evaluations"]
+    planned = prepared.run(GRADUAL, NO_INCREASE, "--dry-run")
+    assert "Nothing to be done" in planned
