@@ -10,8 +10,9 @@ CORES ?= all
 run: .venv/lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
 
+# a file of tests at a time on each of two cores; torch's threads would only wait for each other
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # those that take minutes: time limits and restarts on SLURM
 test-slow: .venv/lock
