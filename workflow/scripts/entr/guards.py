@@ -106,7 +106,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
                 raise
     except OSError as error:
         # a full disk does not say which file it refuses, neither to writing nor to closing
-        error.filename = error.filename or str(path)
+        if error.errno and not error.filename:
+            error.filename = str(path)
         raise
 
 
