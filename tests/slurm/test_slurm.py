@@ -168,13 +168,13 @@ def test_a_killed_job_is_tried_again_by_itself_and_goes_on_after_its_last_phase(
 
 @pytest.mark.slow
 def test_a_job_out_of_time_has_more_in_its_second_attempt(prepared):
-    process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", "train:runtime=attempt")
+    process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", "train:runtime=10 * attempt - 9")
     trains(prepared, "gradual", phase="clrs")
     process_of(prepared, "gradual").suspend()
     assert process.wait(300) == 0, prepared.output
     first, second = prepared.jobs()
     assert (first["State"], second["State"]) == ("TIMEOUT", "COMPLETED")
-    assert (first["TimelimitRaw"], second["TimelimitRaw"]) == ("1", "2")
+    assert (first["TimelimitRaw"], second["TimelimitRaw"]) == ("1", "11")
     assert metrics(prepared, GRADUAL)["resumed"] == 1
 
 
