@@ -12,7 +12,7 @@ run: .venv/lock
 
 # a file of tests at a time on each of two cores; torch's threads would only wait for each other
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # those that take minutes: time limits and restarts on SLURM
 test-slow: .venv/lock

@@ -8,7 +8,7 @@ import pytest
 import simulated
 from conftest import ROOT
 
-from entr import pages, report, verdict
+from entr import pages, recommend, report, verdict
 from entr.figures import drawing
 from entr.figures.gallery import GALLERY, SAMPLES
 from entr.figures.results import Results
@@ -50,10 +50,14 @@ def results(tmp_path_factory):
     judged = {name: path[name] for name in ("cells", "efficiency", "effects", "runs")}
     written = {"claims_table": folder / "tables" / "claims.csv", "verdict": folder / "verdict.md"}
     verdict.write(**judged, settings=STUDY | {"folds": 10}, **written)
+    chosen = {"table": folder / "tables" / "recommendation.csv", "text": folder / "recommendation.md"}
+    limits = {"max_seconds": None, "min_accuracy": None}
+    recommend.write(path["cells"], path["summary"], settings=STUDY | {"folds": 10}, limits=limits, **chosen)
     report.write(
         folder / "verdict.md",
         [folder / "figures" / f"{name}.vl.json" for name in DRAWN],
         [folder / "tables" / f"{name}.csv" for name in ("datasets", "summary", "effects", "runs")],
+        recommendation=folder / "recommendation.md",
         gallery={name: asdict(figure) for name, figure in GALLERY.items()},
         study=STUDY,
         configuration={"grid": {"seeds": [0, 1, 2]}},

@@ -44,17 +44,22 @@ from entr.regimes import Plan, Regime
 options = json.loads(sys.argv[1])
 folder = Path(options["folder"])
 guards.report_to(folder / "log.txt")
-original, steps = training.History.after_batch, 0
+after_step, measured, steps = training.History.after_batch, training.Trainer.measure, 0
 
 def after_batch(self):
     global steps
-    original(self)
+    after_step(self)
     if self.training and self.step.phase == options["phase"]:
         steps += 1
         if steps == options["steps"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-training.History.after_batch = after_batch
+def measure(self, stage, size):
+    if stage == options["phase"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    measured(self, stage, size)
+
+training.History.after_batch, training.Trainer.measure = after_batch, measure
 data = Path(options["data"])
 training.train_cell(
     measures.Cell(dataset="m", model="resnet18", regime="gradual", seed=options["seed"], weights="none"),
@@ -67,7 +72,7 @@ training.train_cell(
 
 @pytest.fixture
 def cell(dataset, tmp_path):
-    """Run a cell in a process of its own, which may be killed after some steps of a phase."""
+    """Run a cell in a process of its own, which may be killed after some steps of a phase, or before a measure."""
 
     def run(name, *, phase="", steps=0, seed=0, code="a"):
         folder = tmp_path / name
@@ -111,11 +116,14 @@ def test_a_cell_that_is_killed_in_every_phase_ends_with_the_numbers_of_one_that_
         assert not (folder / "cell").exists()
         # a job that was killed in its first phase had finished nothing
         assert ("goes on after phase" in log) == (number > 1)
-    folder, log = cell("killed", seed=seed)
+    # when all phases are finished, but not all is measured
+    _, log = cell("killed", phase="total-tta", seed=seed)
     assert "goes on after phase cmult" in log
+    folder, log = cell("killed", seed=seed)
+    assert "goes on after phase rpl" in log
     assert results(folder) == results(unbroken)
     metrics = json.loads((folder / "cell" / "metrics.json").read_text())
-    assert metrics["resumed"] == 2
+    assert metrics["resumed"] == 3
     assert sorted(path.name for path in folder.iterdir()) == ["cell", "log.txt"]
 
 

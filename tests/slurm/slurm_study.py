@@ -30,7 +30,7 @@ class Cluster:
         self.first = psutil.Process(starter.pid).children()[0].pid
 
     def command(self, *words, directory="/"):
-        return ["nsenter", f"--target={self.first}", *NAMESPACES, f"--wd={directory}", "--", *map(str, words)]
+        return ["nsenter", f"--target={self.first}", *NAMESPACES, f"--wdns={directory}", "--", *map(str, words)]
 
     def run(self, *words, directory="/", check=True):
         """Run a command on the cluster and return what it says."""

@@ -127,16 +127,20 @@ def process_of(study, regime):
     raise AssertionError(f"nothing trains {regime}")
 
 
+def first_at_work(study):
+    """Wait until one of two cells trains, and return its regime: SLURM has one GPU for the two."""
+    return study.until(
+        lambda: next((one for one in ("gradual", "no-increase") if "sgdr at" in train_log(study, one)), None)
+    )
+
+
 def metrics(study, path):
     return json.loads((study.directory / path).read_text())
 
 
 def test_a_cancelled_cell_is_named_with_its_command_and_only_it_is_made_again(prepared):
     process = prepared.start(GRADUAL, NO_INCREASE, "--retries", "0")
-    # whichever is first: SLURM has one GPU for the two
-    regime = prepared.until(
-        lambda: next((one for one in ("gradual", "no-increase") if "sgdr at" in train_log(prepared, one)), None)
-    )
+    regime = first_at_work(prepared)
     prepared.cluster.run("scancel", trains(prepared, regime))
     assert process.wait(200) != 0
     other = {"gradual": NO_INCREASE, "no-increase": GRADUAL}[regime]
@@ -168,7 +172,8 @@ def test_a_killed_job_is_tried_again_by_itself_and_goes_on_after_its_last_phase(
 
 @pytest.mark.slow
 def test_a_job_out_of_time_has_more_in_its_second_attempt(prepared):
-    process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", "train:runtime=10 * attempt - 9")
+    resources = ("train:slurm_partition=gpu", "train:runtime=10 * attempt - 9")
+    process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", *resources)
     trains(prepared, "gradual", phase="clrs")
     process_of(prepared, "gradual").suspend()
     assert process.wait(300) == 0, prepared.output
@@ -202,11 +207,16 @@ def test_after_snakemake_was_killed_its_jobs_go_on_until_the_run_is_cancelled_by
 @pytest.mark.slow
 def test_a_controller_that_is_killed_and_started_again_costs_no_result(prepared):
     process = prepared.start(GRADUAL, NO_INCREASE)
-    prepared.until(lambda: any("sgdr at" in train_log(prepared, one) for one in ("gradual", "no-increase")))
+    regime = first_at_work(prepared)
+    cell = process_of(prepared, regime)
     # the controller writes its state every few seconds; what it has not written is lost to it
+    cell.suspend()
     time.sleep(10)
     prepared.cluster.run("pkill", "-9", "-x", "slurmctld")
-    time.sleep(20)
+    cell.resume()
+    # the cell ends while there is no controller
+    prepared.until(lambda: (prepared.directory / {"gradual": GRADUAL, "no-increase": NO_INCREASE}[regime]).exists())
+    time.sleep(10)
     prepared.cluster.run("slurmctld")
     process.wait(300)
     assert process.returncode == 0, prepared.output

@@ -30,6 +30,7 @@ def made(tmp_path_factory):
     inputs = {name: folder / f"{name}.csv" for name in ("cells", "efficiency", "effects", "runs")}
     outputs = {"claims_table": folder / "claims.csv", "verdict": folder / "verdict.md"}
     verdict.write(**inputs, settings=study(folds=10), **outputs)
+    (folder / "recommendation.md").write_text("# Which network to take\n\n## UCM\n\n| a |\n| --- |\n| <i>b</i> |\n")
     (folder / "fig4.vl.json").write_text(SPEC)
     (folder / "vega.js").write_text("/* the library */ if (a < b) '</script>';")
 
@@ -38,6 +39,7 @@ def made(tmp_path_factory):
             folder / "verdict.md",
             [folder / "fig4.vl.json"],
             [folder / f"{name}.csv" for name in ("datasets", "summary", "effects", "runs")],
+            recommendation=folder / "recommendation.md",
             gallery={name: asdict(figure) for name, figure in GALLERY.items()},
             study=study(**given),
             configuration={"grid": {"seeds": [0, 1]}},
@@ -52,7 +54,7 @@ def made(tmp_path_factory):
 
 def test_the_verdict_comes_first_then_the_papers_figures_then_the_rest(made):
     html = made()
-    places = [html.index(one) for one in ("cannot tell", "The paper&#39;s figures", 'id="fig4"', 'id="tables"')]
+    places = [html.index(one) for one in ("cannot tell", "<h2>Which network to take", "The paper&#39;s figures", 'id="fig4"', 'id="tables"')]
     places += [html.index(f'id="{one}"') for one in ("environment", "configuration", "missing", "citation")]
     assert places == sorted(places)
 
@@ -68,6 +70,14 @@ def test_words_of_others_are_text_and_no_marks(made):
     html = made()
     assert "&lt;b&gt;bold&lt;/b&gt;" in html
     assert "<b>bold</b>" not in html
+    assert "&lt;i&gt;b&lt;/i&gt;" in html
+
+
+def test_the_recommendation_is_a_part_of_the_page_and_not_its_title(made):
+    html = made()
+    assert html.count("<h1>") == 1
+    assert "<h3>UCM</h3>" in html
+    assert 'aria-label="Table 1 of the recommendation"' in html
 
 
 def test_every_anchor_of_the_contents_is_there(made):

@@ -248,6 +248,7 @@ rule write_report:
     input:
         library="results/figures/vega.js",
         verdict="results/verdict.md",
+        recommendation="results/recommendation.md",
         specs=collect("results/figures/{figure}.vl.json", figure=GALLERY),
         tables=collect(
             "results/tables/{table}.csv",

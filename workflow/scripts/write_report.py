@@ -8,6 +8,7 @@ report.write(
     snakemake.input.verdict,
     snakemake.input.specs,
     snakemake.input.tables,
+    recommendation=snakemake.input.recommendation,
     library=snakemake.input.library,
     page=snakemake.output[0],
     **{name: snakemake.params[name] for name in asked},

@@ -57,6 +57,7 @@ def write(
     specs: Iterable[str | Path],
     tables: Iterable[str | Path],
     *,
+    recommendation: str | Path,
     gallery: Mapping[str, Mapping[str, Any]],
     study: Mapping[str, Any],
     configuration: Mapping[str, Any],
@@ -72,6 +73,8 @@ def write(
         Markdown of `verdict.write`.
     specs, tables : iterable of path
         Charts as Vega-Lite, and the tables ``datasets``, ``summary``, ``effects`` and ``runs``.
+    recommendation : path
+        Markdown of `recommend.write`.
     gallery : mapping
         Entries of `gallery.GALLERY` as plain values, by name, in order; those without a chart are left out.
     study : mapping
@@ -88,7 +91,8 @@ def write(
     charts = {Path(path).name.removesuffix(".vl.json"): _json(path) for path in specs}
     found = {Path(path).stem: read_table(path) for path in tables}
     text = Path(verdict).read_text(encoding="utf-8")
-    answer, more, rest = _rendered(text).partition("<h2>")
+    answer, more, rest = _rendered(text, "the verdict").partition("<h2>")
+    advice = _rendered(Path(recommendation).read_text(encoding="utf-8"), "the recommendation", demote=1)
     shown = {name: dict(figure) for name, figure in gallery.items() if name in charts}
     made = [_datasets(found["datasets"]), _means(found["summary"], study), _effects(found["effects"], study)]
     html = pages.render(
@@ -96,6 +100,7 @@ def write(
         title=text.partition("\n")[0].lstrip("# "),
         answer=Markup(answer),  # noqa: S704  rendered
         verdict=Markup(more + rest),  # noqa: S704  rendered
+        recommendation=Markup(advice),  # noqa: S704  rendered
         gallery=shown,
         specs=charts,
         charts=pages.embedded({name: charts[name] for name in shown}),
@@ -114,12 +119,17 @@ def _json(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _rendered(text: str) -> str:
+def _rendered(text: str, title: str, *, demote: int = 0) -> str:
     """Return Markdown as HTML; HTML within it stays text, and wide tables scroll by themselves."""
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(text)
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{int(token.tag[1:]) + demote}"
+    html = markdown.renderer.render(tokens, markdown.options, {})
     frame = '<div class="table" tabindex="0" role="region" aria-label="{}"><table>'
     parts = html.split("<table>")
-    named = [frame.format(f"Table {number} of the verdict") + part for number, part in enumerate(parts[1:], 1)]
+    named = [frame.format(f"Table {number} of {title}") + part for number, part in enumerate(parts[1:], 1)]
     return "".join([parts[0], *named]).replace("</table>", "</table></div>")
 
 

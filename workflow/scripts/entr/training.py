@@ -423,6 +423,8 @@ class Trainer:
                 settings.augmentation,
                 statistics=self.statistics,
             )
+            # what fastai asks about batches it asks its own, which a cell that trains no more has none of
+            self.learner.dls = DataLoaders(batches, device=self.clock.device)
             views.append(self.learner.get_preds(dl=batches, reorder=False)[0])
         return torch.stack(views).mean(0).numpy()
 
