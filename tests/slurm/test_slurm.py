@@ -215,7 +215,7 @@ def test_a_controller_that_is_killed_and_started_again_costs_no_result(prepared)
     prepared.cluster.run("pkill", "-9", "-x", "slurmctld")
     cell.resume()
     # the cell ends while there is no controller
-    prepared.until(lambda: (prepared.directory / {"gradual": GRADUAL, "no-increase": NO_INCREASE}[regime]).exists())
+    prepared.until((prepared.directory / {"gradual": GRADUAL, "no-increase": NO_INCREASE}[regime]).exists)
     time.sleep(10)
     prepared.cluster.run("slurmctld")
     process.wait(300)

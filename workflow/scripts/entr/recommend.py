@@ -211,7 +211,7 @@ def in_words(choices: list[Choice], settings: Mapping[str, Any], limits: Mapping
             lines += ["No cell of it is finished.", ""]
             continue
         lines += [
-            "| | network | regime | *A* | *T*, s | *As*, 1/√s | replicates |",
+            "| goal | network | regime | *A* | *T*, s | *As*, 1/√s | replicates |",
             "| --- | --- | --- | --- | --- | --- | --- |",
             *(_row(choice) for choice in own if choice.model),
             "",
