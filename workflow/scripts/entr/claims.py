@@ -235,8 +235,13 @@ def number(measure: str, value: float) -> str:
     if np.isnan(value):
         return "none"
     if measure in LOGARITHMIC:
-        return f"×{np.exp(value):.3g}" if abs(value) < 20 else "beyond measure"
+        return f"×{digits(np.exp(value))}" if abs(value) < 20 else "beyond measure"
     return f"{100 * value:+.1f} points" if measure in {"accuracy", "accuracy_gap"} else f"{value:+.3f} nats"
+
+
+def digits(value: float) -> str:
+    """Say a number by three significant digits."""
+    return f"{value:#.3g}".removesuffix(".")
 
 
 def interval(measure: str, low: float, high: float) -> str:

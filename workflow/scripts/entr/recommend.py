@@ -1,7 +1,7 @@
 """Which network and regime to take: the most accurate, the most efficient, and the best within limits."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from entr import statistics
-from entr.claims import interval, number
+from entr.claims import digits, interval, number
 from entr.guards import atomic_write
 
 log = logging.getLogger("entr")
@@ -177,7 +177,7 @@ def _nothing(dataset: str, goal: str, means: pd.DataFrame) -> Choice:
     nan = float("nan")
     return Choice(
         dataset, goal, "", "", None, 0, nan, nan, nan, nan, nan, nan, nan, nan, nan,
-        f"nothing that was run is within your limits: the highest accuracy is {nearest['accuracy']:.1%} in "
+        f"nothing that was run is within your limits: the highest accuracy is {100 * nearest['accuracy']:.1f} % in "
         f"{nearest['time']:.3g} s, the shortest time {quickest:.3g} s",
         taken=False,
     )  # fmt: skip
@@ -197,8 +197,17 @@ def _difference(pool: pd.DataFrame, seeds: pd.DataFrame, measure: str, folds: in
     found = statistics.estimate([pairs], statistics.overlap_of(folds))
     said = f"{number(measure, found.mean)}{interval(measure, found.low_overlap, found.high_overlap)}"
     if not found.low_overlap > 0:
-        return f"the difference from the next, {rival}, is noise: {said}; take whichever is cheaper"
+        return f"its lead over the next, {rival}, may be noise: {said}; {_either(pool.iloc[:2], measure)}"
     return f"above the next, {rival}, by more than noise: {said}"
+
+
+def _either(two: pd.DataFrame, measure: str) -> str:
+    """Say what speaks for one of two that cannot be told apart."""
+    if measure == "efficiency":
+        return "take either"
+    times = two["time"].sort_values()
+    less, more = map(digits, times)
+    return f"{' with '.join(times.index[0])} is the cheaper, {less} s against {more} s"
 
 
 def in_words(choices: list[Choice], settings: Mapping[str, Any], limits: Mapping[str, float | None]) -> str:
@@ -226,7 +235,7 @@ def in_words(choices: list[Choice], settings: Mapping[str, Any], limits: Mapping
             ]
     stated = [
         f"*T* of at most {limits['max_seconds']:g} s" if limits["max_seconds"] is not None else "",
-        f"*A* of at least {limits['min_accuracy']:.0%}" if limits["min_accuracy"] is not None else "",
+        f"*A* of at least {100 * limits['min_accuracy']:g} %" if limits["min_accuracy"] is not None else "",
     ]
     lines += [
         f"Your limits (`recommend`): {' and '.join(filter(None, stated)) or 'none'}. *A* is measured on validation "
@@ -238,13 +247,12 @@ def in_words(choices: list[Choice], settings: Mapping[str, Any], limits: Mapping
 
 
 def _row(choice: Choice) -> str:
-    def said(value: float, low: float, high: float, form: str) -> str:
-        brackets = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
-        return f"{value:{form}}{brackets}"
+    def said(value: float, low: float, high: float, form: Callable[[float], str] = digits) -> str:
+        return form(value) if np.isnan(low) else f"{form(value)} [{form(low)}, {form(high)}]"
 
-    accuracy = said(choice.accuracy, choice.accuracy_low, choice.accuracy_high, ".1%")
-    seconds = said(choice.seconds, choice.seconds_low, choice.seconds_high, ".3g")
-    efficiency = said(choice.efficiency, choice.efficiency_low, choice.efficiency_high, ".3g")
+    accuracy = said(choice.accuracy, choice.accuracy_low, choice.accuracy_high, lambda share: f"{100 * share:.1f} %")
+    seconds = said(choice.seconds, choice.seconds_low, choice.seconds_high)
+    efficiency = said(choice.efficiency, choice.efficiency_low, choice.efficiency_high)
     goal = GOALS[choice.goal][0]
     return (
         f"| {goal} | {choice.model} | {choice.regime} | {accuracy} | {seconds} | {efficiency} | {choice.replicates} |"

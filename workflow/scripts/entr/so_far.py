@@ -72,7 +72,7 @@ def _say(cells: pd.DataFrame, folder: Path) -> None:
     others = ", ".join(f"{counts.get(state, 0)} {state}" for state in (AT_WORK, INTERRUPTED, WAITING))
     log.info("%d of %d cells are finished, %s; see %s", counts.get(FINISHED, 0), len(cells), others, folder)
     for cell in cells[cells["state"] == AT_WORK].itertuples():
-        until = f"after {cell.phase} at {cell.accuracy:.1%}" if cell.phase else "in its first phase"
+        until = f"after {cell.phase} at {100 * cell.accuracy:.1f} %" if cell.phase else "in its first phase"
         log.info("at work: %s %s %s seed %d, %s", cell.dataset, cell.model, cell.regime, cell.seed, until)
 
 
