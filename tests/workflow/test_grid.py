@@ -145,7 +145,7 @@ def test_touching_every_file_reruns_nothing(grid):
         ("tables", TABLES_AND_FIGURES),
         ("records", {"collect_records": 1, "draw": redrawn(*RECORDED), "write_report": 1, "all": 1}),
         ("statistics", {"compare": 1, "judge": 1, "draw": redrawn("effects"), "write_report": 1, **TAKEN, "all": 1}),
-        ("recommend", {**TAKEN, "all": 1}),
+        ("recommend", {**TAKEN, "write_report": 1, "all": 1}),
         ("best", {"export_best": 1, "all": 1}),
         ("classifying", {}),
         ("estimates", {}),
