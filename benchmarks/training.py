@@ -251,6 +251,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="folder for training.csv and training.png")
     options = parser.parse_args()
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
     device = devices.choose("auto")
     rows = []
     with dataset(options.folder, 2 * options.batch_size * options.steps) as place:
