@@ -135,7 +135,8 @@ def test_a_disk_that_is_full_stops_a_list_at_once(server, fetch, monkeypatch):
     monkeypatch.setattr(downloads, "_write", full_for_one)
     with pytest.raises(OSError, match="No space left"):
         fetch(*lines)
-    assert len(server.requests) == 2
+    # two at once, unless the first fails before the second is asked for
+    assert len(server.requests) <= 2
 
 
 def test_an_image_that_pillow_cannot_be_asked_about_is_of_a_wrong_type(server, fetch, tmp_path):
