@@ -9,12 +9,22 @@ from pathlib import Path
 
 import pytest
 import server as real_server
+from hypothesis import HealthCheck, settings
 
 from entr import images, micrographs, splits
 from entr.config import Images
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+# no clock decides, and a change is judged by the same examples on every machine
+settings.register_profile(
+    "entr",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("entr")
 
 
 @pytest.fixture(scope="session")

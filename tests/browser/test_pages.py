@@ -19,6 +19,10 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe i
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
 DRAWN = [name for name in GALLERY if name != SAMPLES]
+SEEN = (
+    "document.querySelector('svg.marks').innerHTML",
+    "[...document.querySelectorAll('svg.marks .role-title text')].map((e) => e.textContent).join(' ')",
+)
 STUDY = {
     "datasets": {"ucm": "UCM", "bees": "Bees"}, "stands_for": {"ucm": "", "bees": ""},
     "models": ["resnet18", "resnet50"], "regimes": list(simulated.REGIMES), "seeds": [0, 1, 2],
@@ -171,20 +175,10 @@ def test_contrast_names_and_roles_pass_axe(scheme, path, where, results, reader)
 def test_a_switch_changes_what_is_drawn_and_said(name, switch, option, results, reader):
     one = reader(viewport={"width": 1280, "height": 1400})
     page = one.open(results / "figures" / f"{name}.html")
-
-    def marks():
-        return page.locator("svg.marks").evaluate("(svg) => svg.innerHTML")
-
-    def words():
-        return page.evaluate(
-            "[...document.querySelectorAll('svg.marks .role-title text')].map((e) => e.textContent).join(' ')"
-        )
-
-    before, said = marks(), words()
+    before = [page.evaluate(script) for script in SEEN]
     page.locator(f"select[name={switch}]").select_option(option)
-    page.wait_for_timeout(200)
-    assert marks() != before
-    assert words() != said
+    for script, was in zip(SEEN, before, strict=True):
+        page.wait_for_function(f"(was) => {script} !== was", arg=was)
     assert one.said == []
 
 

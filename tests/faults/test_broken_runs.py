@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -126,7 +127,10 @@ def test_a_read_only_folder_of_results_is_said_and_harms_nothing(run, disk):
 def test_a_second_snakemake_is_turned_away_and_the_first_is_not_disturbed(run):
     first = run.start(GRADUAL)
     run.until_it_trains("gradual")
+    # it keeps its lock while it stands still, and cannot end before the second has begun
+    first.send_signal(signal.SIGSTOP)
     second = run.run(GRADUAL, check=False)
+    first.send_signal(signal.SIGCONT)
     output, _ = first.communicate(timeout=200)
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.output

@@ -19,7 +19,8 @@ from entr.limits import Limits
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-FAST = Limits(timeout=0.5, retries=2, backoff=0)
+FAST = Limits(retries=2, backoff=0)
+IMPATIENT = Limits(timeout=0.5, retries=0)
 
 
 @pytest.fixture
@@ -167,13 +168,13 @@ def test_a_redirect_to_a_file_of_this_machine_is_refused(server, download):
 
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, download):
     with pytest.raises(EntrError, match="slower than 1000 bytes a second"):
-        download(server.add("/a.zip", drips=True, says_length=False), limits=FAST.model_copy(update={"retries": 0}))
+        download(server.add("/a.zip", drips=True, says_length=False), limits=IMPATIENT)
 
 
 def test_a_server_that_falls_silent_is_given_up(server, download):
     url = server.add("/a.zip", CONTENT, pause=threading.Event())
     with pytest.raises(EntrError, match="no answer in time"):
-        download(url, limits=FAST.model_copy(update={"retries": 0}))
+        download(url, limits=IMPATIENT)
 
 
 @pytest.mark.parametrize("says_length", [True, False])

@@ -52,7 +52,7 @@ def test_the_same_image_differs_in_nothing():
     assert pairs(picture(), picture(), max_distance=0)["distance"].tolist() == [0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     bits=st.lists(st.lists(st.booleans(), min_size=64, max_size=64), min_size=2, max_size=6),
     max_distance=st.integers(0, 40),

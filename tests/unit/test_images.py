@@ -154,7 +154,7 @@ def test_the_first_frame_of_an_animation_is_used_and_said(downscale, tmp_path):
         assert small.getpixel((10, 10)) == (255, 0, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]),
     width=st.integers(16, 300),

@@ -113,7 +113,7 @@ def test_an_interrupted_list_stops(server, tmp_path):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(2)
         pause.set()
         assert b"KeyboardInterrupt" in process.communicate()[1]
     assert len(server.requests) == 2

@@ -2,7 +2,7 @@ import hashlib
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entr import splits
@@ -34,7 +34,7 @@ def split_of(table, folder, seed, folds=10):
     return pd.read_csv(folder / "split.csv", dtype={"label": str}, keep_default_na=False)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(
     counts=st.dictionaries(st.sampled_from(["a", "NA", "3", "x y"]), st.integers(10, 40), min_size=2),
     copies=st.lists(st.integers(0, 19), max_size=8),

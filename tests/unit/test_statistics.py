@@ -136,7 +136,7 @@ def test_equivalence_is_that_of_statsmodels():
     assert max(lower[1], upper[1]) == expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p):
     assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
