@@ -98,7 +98,7 @@ def trainer_of(model: str, place: Path, plan: Plan, device: torch.device) -> Tra
 
 def entr(made: Trainer, size: int, layers: str) -> Callable[[], float]:
     """Return what runs an epoch as a cell does and tells its seconds an image."""
-    made.learner.dls = made._loaders(made._resized(made.pixels, size))
+    made.learner.dls = made.loaders(made.at_size(made.pixels, size))
 
     def epoch() -> float:
         made.learner.unfreeze() if layers == "all" else made.learner.freeze()

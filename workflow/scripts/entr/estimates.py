@@ -109,9 +109,9 @@ def measure(dataset: str, model: str, plans: Iterable[Plan], files: Mapping[str,
     shown = {size for size, _ in kinds} | {training.full_size, *training.test_sizes, *(one.tta_size for one in plans)}
     for size in sorted(shown | {side for plan in plans for one in plan.steps for side in one.reduced_to()}):
         began = trainer.clock.now()
-        images = trainer._resized(trainer.pixels, size)
+        images = trainer.at_size(trainer.pixels, size)
         resize[size] = trainer.clock.now() - began
-        trainer.learner.dls = trainer._loaders(images)
+        trainer.learner.dls = trainer.loaders(images)
         for layers in sorted(layers for side, layers in kinds if side == size):
             step[size, layers] = _step(trainer, layers)
         some = Cuts(images, trainer.validation_rows[: 2 * training.batch_size], augmented=False)
@@ -122,7 +122,7 @@ def measure(dataset: str, model: str, plans: Iterable[Plan], files: Mapping[str,
 
 def _prediction(trainer: Trainer, images: Cuts) -> float:
     began = trainer.clock.now()
-    trainer._predict(images)
+    trainer.predict(images)
     return trainer.clock.now() - began
 
 

@@ -275,7 +275,7 @@ class Trainer:
         """Train one phase: record the finder's curve, then run the phase's cycles."""
         with self._on_device(f"phase {step.phase}", step.size):
             with self.clock.on("resize"):
-                images = {size: self._resized(self.pixels, size, step.enlarge_to) for size in step.reduced_to()}
+                images = {size: self.at_size(self.pixels, size, step.enlarge_to) for size in step.reduced_to()}
             self.learner.unfreeze() if step.layers == "all" else self.learner.freeze()
             if self.seconds_to_first_step is None:
                 self.seconds_to_first_step = self.clock.now() - self.clock.earlier
@@ -300,8 +300,8 @@ class Trainer:
     def _loaders_of(self, step: Step, images: Mapping[int, Resized]) -> list[DataLoaders]:
         """Return the batches of each epoch of a phase."""
         if step.drawn:
-            return [self._loaders(*images.values())] * step.epochs
-        by_size = {size: self._loaders(one) for size, one in images.items()}
+            return [self.loaders(*images.values())] * step.epochs
+        by_size = {size: self.loaders(one) for size, one in images.items()}
         return [by_size[size] for size in step.sizes]
 
     def _count(self, step: Step, loaders: Sequence[DataLoaders]) -> None:
@@ -343,7 +343,7 @@ class Trainer:
         """Run fastai's finder, which restores the network, keep its curve, and return the head's rate."""
         finder = self.plan.training.rate_finder
         self._draw_from(f"{step.phase} finder")
-        self.learner.dls = self._loaders(images)
+        self.learner.dls = self.loaders(images)
         with tempfile.TemporaryDirectory() as folder:
             self.learner.path = Path(folder)
             self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
@@ -373,7 +373,7 @@ class Trainer:
         full = self.plan.training.full_size
         with self._on_device(f"stage {stage}", max(size, full)), self.clock.on("evaluation"):
             sides = {side: self._cuts(self.validation_rows, side) for side in {size, full}}
-            found = {side: self._predict(cuts, with_tta=stage == "total-tta") for side, cuts in sides.items()}
+            found = {side: self.predict(cuts, with_tta=stage == "total-tta") for side, cuts in sides.items()}
             of_phase = self._keep(stage, "phase", size, found[size])
             of_full = self._keep(stage, "full", full, found[full])
             if stage != "total-tta":
@@ -386,7 +386,7 @@ class Trainer:
         """Measure how well the training images are known, and how far the weights have come."""
         full = self.plan.training.full_size
         of_training = quality(
-            self._predict(self._cuts(self.training_rows, full)), self.pixels.classes[self.training_rows]
+            self.predict(self._cuts(self.training_rows, full)), self.pixels.classes[self.training_rows]
         )
         groups = {
             name: LayerGroup(distance=float((now - first).norm() / first.norm()), norm=float(now.norm()))
@@ -404,14 +404,14 @@ class Trainer:
         truth = self.pixels.classes[self.validation_rows]
         for size in self.plan.training.test_sizes:
             with self._on_device("test_sizes", size):
-                probabilities = self._predict(self._cuts(self.validation_rows, size))
+                probabilities = self.predict(self._cuts(self.validation_rows, size))
             self.test_sizes[size] = quality(probabilities, truth)
 
     def _cuts(self, rows: NDArray[np.intp], size: int) -> Cuts:
         """Return some images at a size, as they are."""
-        return Cuts(self._resized(self.pixels.part(rows), size), np.arange(len(rows)), augmented=False)
+        return Cuts(self.at_size(self.pixels.part(rows), size), np.arange(len(rows)), augmented=False)
 
-    def _predict(self, cuts: Cuts, *, with_tta: bool = False) -> NDArray[np.float32]:
+    def predict(self, cuts: Cuts, *, with_tta: bool = False) -> NDArray[np.float32]:
         """Return class probabilities of images, the equal mean over all views."""
         self._draw_from("views")
         settings = self.plan.training
@@ -450,10 +450,11 @@ class Trainer:
         )
         return found
 
-    def _resized(self, pixels: Pixels, size: int, enlarge_to: int | None = None) -> Resized:
+    def at_size(self, pixels: Pixels, size: int, enlarge_to: int | None = None) -> Resized:
+        """Return images at a size, and enlarged again if that is asked for, on the device."""
         return resized(pixels, size, self.plan.training.fit, self.clock.device, enlarge_to)
 
-    def _loaders(self, *images: Resized) -> DataLoaders:
+    def loaders(self, *images: Resized) -> DataLoaders:
         """Return training batches, of drawn sizes if there are several, and validation batches of the last size."""
         settings = self.plan.training
         cuts = [Cuts(one, self.training_rows, augmented=True) for one in images]
