@@ -72,7 +72,7 @@ def test_the_card_has_the_numbers_of_the_metrics(taken):
     for one in of_phase:
         assert f"| {one.stage} | {one.size} | {one.quality.accuracy:.4f} | {one.quality.macro_f1:.4f} | " in card
     assert f"{metrics.training_images} images to train on, {metrics.validation_images} to validate" in card
-    assert "0.5000 [0.4100, 0.5900]" in card
+    assert "0.5000, 95 % interval 0.4100 to 0.5900 (replicates: 3)" in card
     for said in ("Licence: CC BY 4.0", "First weights: random numbers", metrics.environment.torch):
         assert said in card
 

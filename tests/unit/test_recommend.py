@@ -46,6 +46,11 @@ def test_the_most_accurate_and_the_most_efficient_are_chosen_with_their_interval
     assert not found["efficient"].taken
 
 
+def test_of_two_that_are_equally_accurate_the_cheaper_is_chosen():
+    equal = {("large", "gradual"): [0.8] * 3, ("small", "gradual"): [0.8] * 3}
+    assert choices(accuracy=equal, seeds=3)["accurate"].model == "small"
+
+
 def test_the_replicate_to_take_is_that_of_median_accuracy():
     assert choices()["accurate"].seed == 3
     assert choices(seeds=3)["accurate"].seed == 1
@@ -78,7 +83,9 @@ def test_a_difference_that_is_noise_is_called_so_and_one_that_is_not_is_not():
 
 
 def test_two_replicates_tell_nothing():
-    assert choices(seeds=2)["accurate"].sentence == ("2 replicates cannot tell it from small with gradual; add seeds")
+    assert choices(seeds=2)["accurate"].sentence == (
+        "fewer than 3 replicates cannot tell it from small with gradual; add seeds"
+    )
 
 
 def test_the_words_have_every_choice_the_limits_and_where_the_network_lies(tmp_path):

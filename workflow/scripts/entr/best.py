@@ -124,7 +124,7 @@ def card(metrics: Metrics, classes: Sequence[str], chosen: Mapping[str, Any], ab
     ]
     over_seeds = f"{float(chosen['accuracy']):.4f}"
     if str(chosen["accuracy_low"]):
-        over_seeds += f" [{float(chosen['accuracy_low']):.4f}, {float(chosen['accuracy_high']):.4f}]"
+        over_seeds += f", 95 % interval {float(chosen['accuracy_low']):.4f} to {float(chosen['accuracy_high']):.4f}"
     first = {
         "none": "random numbers",
         "imagenet": "ImageNet weights as torchvision or timm publish them; their licence, and that of ImageNet, apply",
@@ -158,8 +158,8 @@ def card(metrics: Metrics, classes: Sequence[str], chosen: Mapping[str, Any], ab
             "| --- | --- | --- | --- | --- | --- |",
             *measured,
             "",
-            f"Accuracy with test-time augmentation over {int(float(chosen['replicates']))} replicates, with its 95 % "
-            f"interval: {over_seeds}. `classify.py` looks at each image once, as the stage `total` does.",
+            f"Mean accuracy with test-time augmentation: {over_seeds} (replicates: {chosen['replicates']:.0f}). "
+            "`classify.py` looks at each image once, as the stage `total` does.",
             "",
             "## Training",
             "",

@@ -106,7 +106,7 @@ def choices_of(
     keys = {"dataset": dataset, "stage": STAGE, "at": "phase", "basis": settings["basis"]}
     for column, value in keys.items():
         seeds = seeds[seeds[column] == value]
-    means = seeds.groupby(["model", "regime"], sort=False)[["accuracy", "time", "efficiency"]].mean()
+    means = seeds.groupby(["model", "regime"], sort=False)[["accuracy", "time", "efficiency"]].mean().round(9)
     if not len(means):
         return
     limited = any(value is not None for value in limits.values())
@@ -116,7 +116,7 @@ def choices_of(
     for goal, (_, measure) in GOALS.items():
         if goal == "within" and not limited:
             continue
-        pool = (allowed if goal == "within" else means).sort_values(measure, ascending=False, kind="stable")
+        pool = (allowed if goal == "within" else means).sort_values([measure, "time"], ascending=[False, True])
         taken = goal == ("within" if limited else "accurate")
         if not len(pool):
             yield _nothing(dataset, goal, means)
@@ -193,7 +193,7 @@ def _difference(pool: pd.DataFrame, seeds: pd.DataFrame, measure: str, folds: in
     pairs = (table[first] - table[second]).dropna().to_numpy()
     rival = " with ".join(second)
     if len(pairs) < LEAST:
-        return f"{len(pairs)} replicates cannot tell it from {rival}; add seeds"
+        return f"fewer than {LEAST} replicates cannot tell it from {rival}; add seeds"
     found = statistics.estimate([pairs], statistics.overlap_of(folds))
     said = f"{number(measure, found.mean)}{interval(measure, found.low_overlap, found.high_overlap)}"
     if not found.low_overlap > 0:
