@@ -100,13 +100,11 @@ class Views:
 def _places(homographies: Tensor, side: int) -> Tensor:
     """Return where each pixel of a view lies in its image, shape (n, side, side, 2): horizontal, vertical."""
     line = torch.linspace(-1, 1, side, device=homographies.device)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    view = torch.stack([x, y, torch.ones_like(x)]).flatten(1)
-    across, down, depth = (homographies @ view).unbind(1)
-    places = torch.empty(*across.shape, 2, device=across.device)
-    torch.div(across, depth, out=places[..., 0])
-    torch.div(down, depth, out=places[..., 1])
-    return places.unflatten(1, (side, side))
+    # all three coordinates are linear in both directions: a row and a column of numbers, added
+    along = (homographies[:, :, :1] * line)[:, :, None, :]
+    down = (homographies[:, :, 1:2] * line + homographies[:, :, 2:])[:, :, :, None]
+    depth = along[:, 2:] + down[:, 2:]
+    return (along[:, :2] + down[:, :2]).div_(depth).permute(0, 2, 3, 1)
 
 
 def _homographies(transform: AffineCoordTfm) -> Tensor:
