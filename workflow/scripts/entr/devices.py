@@ -58,7 +58,7 @@ def choose(wanted: str) -> torch.device:
 def keep_freed_memory() -> None:
     """Let this process use large blocks of memory again, which glibc would give back to the kernel and fault in anew.
 
-    That is a quarter to a third of a training step on a processor; the peak of memory is up to 1.5 times as
+    That is a fifth to a third of a training step on a processor; the peak of memory is up to 1.5 times as
     high. Without effect where the C library is another one.
     """
     mallopt = getattr(ctypes.pythonapi, "mallopt", None)
