@@ -1,11 +1,14 @@
 """What a process on the processor does with its memory."""
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from entr import devices
 
 BLOCKS = """
 import resource, sys, torch
@@ -28,3 +31,12 @@ def test_a_large_block_that_was_freed_is_used_again():
         for how in ("kept", "as it comes")
     )
     assert kept < given_back / 2
+
+
+def test_another_c_library_is_said(monkeypatch, caplog):
+    """Stands for musl and macOS, which are not here."""
+    monkeypatch.setattr(devices.ctypes, "pythonapi", object())
+    caplog.set_level(logging.INFO, "entr")
+    monkeypatch.setattr(logging.getLogger("entr"), "propagate", True)
+    devices.keep_freed_memory()
+    assert "freed memory cannot be kept" in caplog.text

@@ -59,12 +59,11 @@ def keep_freed_memory() -> None:
     """Let this process use large blocks of memory again, which glibc would give back to the kernel and fault in anew.
 
     That is a fifth to a third of a training step on a processor; the peak of memory is up to 1.5 times as
-    high. Without effect where the C library is another one.
+    high. Another C library is left as it is, which the log says.
     """
     mallopt = getattr(ctypes.pythonapi, "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)
+    if mallopt is None or not (mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1)):
+        log.info("freed memory cannot be kept with this C library: training steps may take longer")
 
 
 def precision(wanted: str, device: torch.device) -> str:

@@ -106,6 +106,7 @@ def choices_of(
     keys = {"dataset": dataset, "stage": STAGE, "at": "phase", "basis": settings["basis"]}
     for column, value in keys.items():
         seeds = seeds[seeds[column] == value]
+    # equal means may differ in the last digit by the order of their sums
     means = seeds.groupby(["model", "regime"], sort=False)[["accuracy", "time", "efficiency"]].mean().round(9)
     if not len(means):
         return

@@ -412,7 +412,7 @@ class Trainer:
         return Cuts(self.at_size(self.pixels.part(rows), size), np.arange(len(rows)), augmented=False)
 
     def predict(self, cuts: Cuts, *, with_tta: bool = False) -> NDArray[np.float32]:
-        """Return class probabilities of images, the equal mean over all views."""
+        """Return class probabilities of images, the equal mean over all views, shape (images, classes)."""
         self._draw_from("views")
         settings = self.plan.training
         views = []
