@@ -1,3 +1,4 @@
+import ast
 import json
 import re
 import subprocess
@@ -63,6 +64,32 @@ def test_touching_changes_no_digest_and_editing_changes_those_that_reach_the_mod
     changed = {script for script in SCRIPTS if provenance.code_digest(script) != before[script]}
     # neither naming new images nor an estimate is a result of the grid
     assert changed == {"train", "classify", "estimate"}
+
+
+def test_wording_changes_no_digest_and_a_constant_does(copy):
+    before = {script: provenance.code_digest(script) for script in SCRIPTS}
+    provenance.code_digest.cache_clear()
+    for path in copy.rglob("*.py"):
+        path.write_text(reworded(path.read_text()))
+    assert {script: provenance.code_digest(script) for script in SCRIPTS} == before
+    for path in sorted(LIBRARY.rglob("*.py")):
+        provenance.code_digest.cache_clear()
+        module = copy / "entr" / path.relative_to(LIBRARY)
+        original = module.read_text()
+        reaching = {script for script in SCRIPTS if module in provenance.source_files(script)}
+        module.write_text(original + "\nADDED = 1\n")
+        changed = {script for script in SCRIPTS if provenance.code_digest(script) != before[script]}
+        module.write_text(original)
+        assert changed == reaching, path
+
+
+def reworded(code):
+    """Change every docstring and drop every comment, then put a comment and a blank line between statements."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value.value = "Other words."
+    return "\n# a comment\n\n".join(map(ast.unparse, tree.body)) + "\n"
 
 
 def test_no_result_depends_on_how_the_configuration_is_checked():
