@@ -1,70 +1,120 @@
-# Each target makes what it needs: .venv from the lock, then its work.
+# Run `make` for the list of targets. Each target installs what it needs into .venv first.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 UV := uv==0.13.9
 BIN := .venv/bin
 CORES ?= all
+export PYTHONPATH := workflow/scripts
 
-.PHONY: run test test-slow lint bench simulate lock reference status unlock clean
-.DEFAULT_GOAL := run
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: .venv/lock
-	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+.PHONY: install
+install: .venv/lock  ## install the locked packages into .venv
 
-# a file of tests at a time on each of two cores; torch's threads would only wait for each other
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-
-# those that take minutes: time limits and restarts on SLURM
-test-slow: .venv/lock
-	$(BIN)/pytest -m slow
-
-lint: .venv/lock
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/snakemake --lint
-
-# ours against others, in turns within one run; DATA has folders of images, one sub-folder a class each
-DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
-bench: .venv/lock
-	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/downscale.py $(DATA)
-	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/training.py $(firstword $(DATA))
-	PYTHONPATH=workflow/scripts $(BIN)/python benchmarks/workflow.py
-
-# the analysis on grids whose truth is known, a quarter of an hour of one core; GRIDS of each setting
-GRIDS ?= 1000
-simulate: .venv/lock
-	PYTHONPATH=workflow/scripts OMP_NUM_THREADS=1 $(BIN)/python -m entr.simulation --grids $(GRIDS)
-
-# remade when the lock changes; --require-hashes is what the lock's hashes are for. Compiled once here, where
-# PYTHONDONTWRITEBYTECODE is set jobs start in 6 s and not in 15
+# Packages are compiled once here: where PYTHONDONTWRITEBYTECODE is set, jobs start in 6 s instead of 15.
 .venv/lock: requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	cp requirements.lock $@
 
-# new versions of everything that pyproject.toml names, for every system and Python
-lock:
+.PHONY: run
+run: .venv/lock  ## run the scaled-down experiment (CPU only, no downloads)
+	$(BIN)/snakemake --cores $(CORES) --resources gpu=1
+
+.PHONY: plan
+plan: .venv/lock  ## list the jobs that `make run` would start
+	$(BIN)/snakemake --dry-run --quiet rules
+
+.PHONY: unlock
+unlock: .venv/lock  ## remove the lock that a killed Snakemake run left in this directory
+	$(BIN)/snakemake --unlock
+
+.PHONY: clean
+clean:  ## delete all results
+	rm -rf results .snakemake
+
+# Two workers, one test file each; one thread per worker avoids oversubscription.
+.PHONY: test
+test: lint  ## run the linters and all tests but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: test-slow
+test-slow: .venv/lock  ## run the tests that take minutes: time limits and restarts on SLURM
+	$(BIN)/pytest -m slow
+
+.PHONY: check-gpu
+check-gpu: .venv/lock  ## check every code path that needs an NVIDIA GPU, and print a table of speeds
+	$(BIN)/pytest tests/gpu --disable-warnings
+
+.PHONY: coverage
+coverage: .venv/lock  ## measure the coverage of the unit tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --cov --cov-report term:skip-covered tests/unit
+
+.PHONY: lint
+lint: typecheck prose  ## run all linters
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+.PHONY: typecheck
+typecheck: .venv/lock  ## check the types of the library
+	$(BIN)/mypy
+
+# Each line of tests/prose.txt is a regular expression.
+.PHONY: prose
+prose:  ## refuse phrases that a native expert would not write
+	@! git grep --untracked -nIiEf tests/prose.txt -- ':(exclude)tests/prose.txt' \
+		':(exclude)requirements.lock' ':(exclude)envs' || \
+		{ echo 'Reword the lines above; CONTRIBUTING.md has the glossary.' >&2; exit 1; }
+
+.PHONY: format
+format: .venv/lock  ## format all code
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+# DATA are directories of images, with one sub-directory per class.
+DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
+.PHONY: benchmark
+benchmark: .venv/lock  ## compare with other implementations, interleaved in one run
+	$(BIN)/python benchmarks/downscale.py $(DATA)
+	$(BIN)/python benchmarks/training.py $(firstword $(DATA))
+	$(BIN)/python benchmarks/workflow.py
+
+# The analysis of GRIDS simulated grids per setting takes 15 minutes on one core.
+GRIDS ?= 1000
+.PHONY: simulation
+simulation: .venv/lock  ## validate the statistics on simulated grids, and update docs/statistics.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m entr.analysis.coverage_simulation --grids $(GRIDS)
+
+.PHONY: docs
+docs: .venv/lock  ## build the documentation site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.PHONY: reference
+reference: .venv/lock  ## update the schemas, the configuration keys and the table columns in the docs
+	$(BIN)/python -m entr.config_reference
+
+.PHONY: rulegraph
+rulegraph: docs/rulegraph.svg  ## update the rule graph in the docs
+
+# Needs `dot` of Graphviz; a test compares the committed file with the workflow.
+docs/rulegraph.svg: Snakefile $(wildcard workflow/rules/*.smk)
+	$(BIN)/snakemake --rulegraph dot 2>/dev/null | dot -Tsvg -o $@
+
+.PHONY: lock
+lock:  ## upgrade all packages in requirements.lock, for every system and Python version
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-# the same packages for snakemake --software-deployment-method conda, which copies this file away
-# from the lock, so that it cannot refer to it
+# The same packages for `snakemake --software-deployment-method conda`, which copies this file and so
+# cannot find the lock next to it.
 envs/entr.yaml: requirements.lock
 	{ printf '# Made from requirements.lock by `make envs/entr.yaml`.\nname: entr\nchannels: [conda-forge, nodefaults]\n'; \
 	  printf 'dependencies:\n  - python=3.12\n  - pip\n  - pip:\n'; \
 	  sed -nE "s/^([a-z0-9._-]+==.*[^ ]) *\\\\$$/      - \"\1\"/p" requirements.lock; } > $@
-
-# schemas and the table of keys, from the models of the configuration
-reference: .venv/lock
-	PYTHONPATH=workflow/scripts $(BIN)/python -m entr.reference
-
-status: .venv/lock
-	$(BIN)/snakemake --dry-run --quiet rules
-
-unlock: .venv/lock
-	$(BIN)/snakemake --unlock
-
-clean:
-	rm -rf results .snakemake
