@@ -15,37 +15,31 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/deploy.smk"
 
 
 onsuccess:
-    tell_failures(log)
+    report_failures(log)
 
 
 onerror:
-    tell_failures(log)
+    report_failures(log)
 
 
 rule all:
     default_target: True
     input:
-        # named here too, so that a deleted cell is made again
-        collect(
-            rules.train.output,
-            dataset=grid.datasets,
-            model=grid.models,
-            regime=grid.regimes,
-            seed=grid.seeds,
-        ),
-        collect("results/figures/{figure}.html", figure=FIGURES),
-        "results/figures/fig2.html",
+        # named here too, because Snakemake does not rebuild a deleted intermediate file whose products exist
+        collect(rules.train.output, **GRID),
+        collect("results/figures/{figure}.html", figure=CATALOGUE),
         "results/report.html",
-        "results/tables/cells.csv",
-        "results/tables/history.csv",
-        "results/tables/efficiency.csv",
-        "results/tables/effects.csv",
-        "results/tables/claims.csv",
-        "results/verdict.md",
-        "results/recommendation.md",
-        collect("results/best/{dataset}", dataset=grid.datasets),
-        "results/tables/datasets.csv",
+        rules.summarise_datasets.output,
+        rules.aggregate_metrics.output,
+        rules.aggregate_histories.output,
+        rules.estimate_effects.output,
+        rules.evaluate_claims.output,
+        rules.recommend.output,
+        collect("results/models/{dataset}", dataset=grid.datasets),

@@ -1,6 +1,6 @@
-// draw a chart in its place, and name what vega-embed leaves without a name
+// Draw a chart in its element, and label the menu that vega-embed leaves unlabelled.
 async function draw(name, spec, options) {
-  const place = document.getElementById(`chart-${name}`);
-  await vegaEmbed(place, spec, {...options, downloadFileName: name}).catch(console.error);
-  place.querySelector("summary")?.setAttribute("aria-label", "Save this chart");
+  const element = document.getElementById(`chart-${name}`);
+  await vegaEmbed(element, spec, {...options, downloadFileName: name}).catch(console.error);
+  element.querySelector("summary")?.setAttribute("aria-label", "Save this chart");
 }

@@ -1,23 +1,24 @@
-// each head of a table becomes a button that sorts by it; numbers by value, whatever stands around them
+// Turn each column header of a table into a button that sorts by the column. Numbers are compared by value,
+// whatever text follows them; cells without a number come last in ascending order.
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0];
   if (!body || body.rows.length < 2) continue;
   const number = (text) => parseFloat(text.replace(/[×,+ ]/g, "").replace("−", "-"));
-  for (const head of table.tHead.rows[0].cells) {
+  const headers = table.tHead.rows[0].cells;
+  for (const header of headers) {
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...head.childNodes);
-    head.replaceChildren(button);
+    button.append(...header.childNodes);
+    header.replaceChildren(button);
     button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const place = head.cellIndex;
-      const key = (row) => row.cells[place].textContent.trim();
+      const ascending = header.getAttribute("aria-sort") !== "ascending";
+      for (const other of headers) other.removeAttribute("aria-sort");
+      header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const key = (row) => row.cells[header.cellIndex].textContent.trim();
       const compare = (a, b) => {
         const [x, y] = [number(key(a)), number(key(b))];
         const order = isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) || key(a).localeCompare(key(b)) : x - y;
-        return up ? order : -order;
+        return ascending ? order : -order;
       };
       body.append(...[...body.rows].sort(compare));
     });

@@ -8,19 +8,19 @@ rule benchmark_inference:
     threads: CORES
     resources:
         gpu=1,
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
     params:
         batch_sizes=settings.inference.batch_sizes,
         timing=settings.timing(),
         code=code_digest("benchmark_inference"),
     message:
-        "timing inference of {wildcards.model} at {wildcards.size} px"
+        "benchmarking inference of {wildcards.model} at {wildcards.size} px"
     script:
         "../scripts/benchmark_inference.py"
 
 
-# the networks of all regimes in one job, so that they are timed in turn and drift falls on all
-rule benchmark_finished:
+# One job for the models of all regimes, timed in alternation, so that drift of the machine affects all alike.
+rule benchmark_trained:
     input:
         collect(
             "results/cells/{{dataset}}/{{model}}/{regime}/seed{seed}/model.safetensors",
@@ -28,20 +28,57 @@ rule benchmark_finished:
             seed=grid.seeds[0],
         ),
     output:
-        "results/inference/{model}/finished/{dataset}.csv",
+        "results/inference/trained/{dataset}/{model}.csv",
     log:
-        "results/logs/benchmark_finished/{dataset}/{model}.log",
+        "results/logs/benchmark_trained/{dataset}/{model}.log",
     conda:
         "../../envs/entr.yaml"
     threads: CORES
     resources:
         gpu=1,
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
     params:
-        sizes=final_sizes_of,
+        sizes=lambda wildcards: settings.final_sizes(wildcards.dataset),
         timing=settings.timing(),
-        code=code_digest("benchmark_finished"),
+        code=code_digest("benchmark_trained"),
     message:
-        "timing the finished networks of {wildcards.dataset} {wildcards.model}"
+        "benchmarking the trained models of {wildcards.dataset} {wildcards.model}"
     script:
-        "../scripts/benchmark_finished.py"
+        "../scripts/benchmark_trained.py"
+
+
+# Without output, so that it runs whenever it is requested.
+rule estimate_runtime:
+    input:
+        pixels=collect("results/data/{dataset}/pixels.npy", dataset=grid.datasets),
+        manifest=collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
+        split=collect(
+            "results/data/{dataset}/splits/seed{seed}.csv",
+            dataset=grid.datasets,
+            seed=grid.seeds[0],
+        ),
+        weights=branch(
+            settings.weights == "none",
+            then=[],
+            otherwise=collect(
+                "results/weights/{model}.safetensors", model=grid.models
+            ),
+        ),
+    log:
+        "results/logs/estimate_runtime.log",
+    conda:
+        "../../envs/entr.yaml"
+    threads: CORES
+    resources:
+        gpu=1,
+        mem_mb=scale_with_attempt(16000),
+    params:
+        metrics=of_cells("metrics.json"),
+        plans={dataset: settings.plans(dataset) for dataset in grid.datasets},
+        models=grid.models,
+        benchmark_seconds=settings.benchmark_seconds(),
+        table="results/runtime_estimate.csv",
+    message:
+        "estimating the runtime of the grid"
+    script:
+        "../scripts/estimate_runtime.py"

@@ -5,50 +5,50 @@ rule downscale:
         images=directory("results/data/{dataset}/images"),
         manifest="results/data/{dataset}/manifest.csv",
         rejected="results/data/{dataset}/rejected.csv",
-        pairs="results/data/{dataset}/duplicates.csv",
+        duplicates="results/data/{dataset}/duplicates.csv",
     log:
         "results/logs/downscale/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("archive", "list", "torchvision", "generated"),
+        dataset=datasets_from("archive", "url_list", "torchvision", "synthetic"),
     cache: True
     conda:
         "../../envs/entr.yaml"
     threads: CORES
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(120),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(120),
     params:
         images=settings.images.model_dump(exclude={"folder"}),
         code=code_digest("downscale"),
     message:
-        "reducing the images of {wildcards.dataset}"
+        "downscaling the images of {wildcards.dataset}"
     script:
         "../scripts/downscale.py"
 
 
-# not cached: of images that lie on this machine the key of a cache would hold names and sizes alone
+# Not cached: for images on this machine the key of the cache would contain only names and sizes.
 use rule downscale as downscale_folder with:
     wildcard_constraints:
-        dataset=of_source("folder"),
+        dataset=datasets_from("folder"),
     cache: False
 
 
-rule pack_pixels:
+rule pack_images:
     input:
         images="results/data/{dataset}/images",
         manifest="results/data/{dataset}/manifest.csv",
     output:
         "results/data/{dataset}/pixels.npy",
     log:
-        "results/logs/pack_pixels/{dataset}.log",
+        "results/logs/pack_images/{dataset}.log",
     conda:
         "../../envs/entr.yaml"
     params:
-        code=code_digest("pack_pixels"),
+        code=code_digest("pack_images"),
     message:
-        "packing the pixels of {wildcards.dataset}"
+        "packing the images of {wildcards.dataset}"
     script:
-        "../scripts/pack_pixels.py"
+        "../scripts/pack_images.py"
 
 
 rule split:

@@ -1,47 +1,47 @@
-# one rule for each kind of source: where the originals of a dataset come from
+# One rule per kind of source of a dataset's original images.
 
 
 rule fetch_archive:
     input:
-        path_of,
+        lambda wildcards: settings.datasets[wildcards.dataset].path or [],
     output:
         directory("results/data/{dataset}/originals"),
     log:
         "results/logs/fetch/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("archive"),
+        dataset=datasets_from("archive"),
     cache: True
     conda:
         "../../envs/entr.yaml"
     params:
-        source=source_of,
+        source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
         code=code_digest("fetch_archive"),
     message:
-        "fetching the archive of {wildcards.dataset}"
+        "downloading the archive of {wildcards.dataset}"
     script:
         "../scripts/fetch_archive.py"
 
 
-rule fetch_list:
+rule fetch_url_list:
     input:
-        path_of,
+        lambda wildcards: settings.datasets[wildcards.dataset].path or [],
     output:
         directory("results/data/{dataset}/originals"),
     log:
         "results/logs/fetch/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("list"),
+        dataset=datasets_from("url_list"),
     cache: True
     conda:
         "../../envs/entr.yaml"
     params:
-        source=source_of,
-        limits=settings.download.model_dump(include=IN_LISTS),
-        code=code_digest("fetch_list"),
+        source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
+        download=settings.download.model_dump(include=IN_URL_LISTS),
+        code=code_digest("fetch_url_list"),
     message:
-        "fetching the links of {wildcards.dataset}"
+        "downloading the URL list of {wildcards.dataset}"
     script:
-        "../scripts/fetch_list.py"
+        "../scripts/fetch_url_list.py"
 
 
 rule fetch_torchvision:
@@ -50,60 +50,83 @@ rule fetch_torchvision:
     log:
         "results/logs/fetch/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("torchvision"),
+        dataset=datasets_from("torchvision"),
     cache: True
     conda:
         "../../envs/entr.yaml"
     params:
-        source=source_of,
+        source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
         code=code_digest("fetch_torchvision"),
     message:
-        "having torchvision fetch {wildcards.dataset}"
+        "downloading {wildcards.dataset} with torchvision"
     script:
         "../scripts/fetch_torchvision.py"
 
 
-rule generate:
+rule render_micrographs:
     output:
         directory("results/data/{dataset}/originals"),
     log:
         "results/logs/fetch/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("generated"),
+        dataset=datasets_from("synthetic"),
     cache: True
     conda:
         "../../envs/entr.yaml"
     threads: CORES
     params:
-        source=source_of,
-        code=code_digest("generate"),
+        source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
+        code=code_digest("render_micrographs"),
     message:
         "rendering the images of {wildcards.dataset}"
     script:
-        "../scripts/generate.py"
+        "../scripts/render_micrographs.py"
 
 
-# not cached: a cache would change the permissions of the folders behind the links
-rule link_folder:
+# Not cached: a cache would change the permissions of the linked folders.
+rule link_images:
     output:
         directory("results/data/{dataset}/originals"),
     log:
         "results/logs/fetch/{dataset}.log",
     wildcard_constraints:
-        dataset=of_source("folder"),
+        dataset=datasets_from("folder"),
     conda:
         "../../envs/entr.yaml"
     params:
-        source=source_of,
-        listing=listing_of,
-        code=code_digest("link_folder"),
+        source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
+        listing=lambda wildcards: listing_digest(
+            settings.datasets[wildcards.dataset].path
+        ),
+        code=code_digest("link_images"),
     message:
-        "linking the folder of {wildcards.dataset}"
+        "linking the images of {wildcards.dataset}"
     script:
-        "../scripts/link_folder.py"
+        "../scripts/link_images.py"
 
 
-# all that comes from the internet, for clusters whose nodes have none: made on the head node first
+rule fetch_weights:
+    input:
+        lambda wildcards: settings.weights_file(wildcards.model) or [],
+    output:
+        "results/weights/{model}.safetensors",
+    log:
+        "results/logs/fetch_weights/{model}.log",
+    cache: True
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        # a parameter, because the key of Snakemake's cache does not contain wildcards
+        model="{model}",
+        sha256=lambda wildcards: settings.weights_sha256.get(wildcards.model, ""),
+        code=code_digest("fetch_weights"),
+    message:
+        "fetching the pretrained weights of {wildcards.model}"
+    script:
+        "../scripts/fetch_weights.py"
+
+
+# Everything that needs the internet, for clusters whose compute nodes are offline: run it on the login node.
 rule downloads:
     input:
         collect("results/data/{dataset}/originals", dataset=grid.datasets),

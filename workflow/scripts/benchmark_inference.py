@@ -1,9 +1,10 @@
-"""Time the forward pass of a network at a size."""
+"""Benchmark the forward pass of a model at one image size."""
 
-from entr import guards, inference
+from entr.benchmark.inference import benchmark_model
+from entr.jobs.logs import configure_logging
 
-guards.report_to(snakemake.log[0])
-inference.benchmark(
+configure_logging(snakemake.log[0])
+benchmark_model(
     snakemake.wildcards.model,
     int(snakemake.wildcards.size),
     snakemake.output[0],

@@ -1,11 +1,7 @@
-"""Reduce the originals of a dataset to small images."""
+"""Downscale the original images of a dataset."""
 
-from entr import guards, images
+from entr.data.downscale import downscale_dataset
+from entr.jobs.logs import configure_logging
 
-guards.report_to(snakemake.log[0])
-images.downscale(
-    snakemake.input[0],
-    snakemake.params.images,
-    snakemake.threads,
-    **dict(snakemake.output.items()),
-)
+configure_logging(snakemake.log[0])
+downscale_dataset(snakemake.input[0], snakemake.params.images, snakemake.threads, **dict(snakemake.output.items()))

@@ -1,9 +1,10 @@
-"""Download and unpack the originals of a dataset."""
+"""Download and unpack the archive of a dataset."""
 
-from entr import archives, guards
+from entr.data.sources.archive import fetch_archive
+from entr.jobs.logs import configure_logging
 
-guards.report_to(snakemake.log[0])
-archives.fetch(
+configure_logging(snakemake.log[0])
+fetch_archive(
     snakemake.wildcards.dataset,
     snakemake.config["datasets"][snakemake.wildcards.dataset],
     snakemake.output[0],

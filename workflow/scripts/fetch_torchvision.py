@@ -1,9 +1,10 @@
-"""Have torchvision download the originals of a dataset."""
+"""Download a dataset with torchvision."""
 
-from entr import guards, torchvision_sets
+from entr.data.sources.torchvision_datasets import fetch_torchvision
+from entr.jobs.logs import configure_logging
 
-guards.report_to(snakemake.log[0])
-torchvision_sets.fetch(
+configure_logging(snakemake.log[0])
+fetch_torchvision(
     snakemake.wildcards.dataset,
     snakemake.config["datasets"][snakemake.wildcards.dataset],
     snakemake.output[0],

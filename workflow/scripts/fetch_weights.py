@@ -1,10 +1,11 @@
-"""Bring the first weights of a network to one place."""
+"""Fetch the pretrained weights of a model."""
 
-from entr import guards, weights
+from entr.jobs.logs import configure_logging
+from entr.models.pretrained import fetch_weights
 
-guards.report_to(snakemake.log[0])
-weights.fetch(
-    snakemake.wildcards.model,
+configure_logging(snakemake.log[0])
+fetch_weights(
+    snakemake.params.model,
     snakemake.output[0],
     snakemake.config["download"],
     file=next(iter(snakemake.input), None),

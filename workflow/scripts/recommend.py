@@ -1,13 +1,13 @@
-"""Choose the network to take home."""
+"""Select the recommended model."""
 
-from entr import guards, recommend
+from entr.config.study import StudyDesign
+from entr.jobs.logs import configure_logging
+from entr.report.recommendation import write_recommendation
 
-guards.report_to(snakemake.log[0])
-recommend.write(
-    snakemake.input.cells,
-    snakemake.input.summary,
-    settings=snakemake.params.settings,
+configure_logging(snakemake.log[0])
+write_recommendation(
+    **snakemake.input,
+    design=StudyDesign(**snakemake.params.study),
     limits=snakemake.params.limits,
-    table=snakemake.output.table,
-    text=snakemake.output.text,
+    outputs=dict(snakemake.output.items()),
 )

@@ -1,6 +1,7 @@
-"""Divide a dataset into training and validation."""
+"""Split a dataset into training and validation images."""
 
-from entr import guards, splits
+from entr.data.split import split_dataset
+from entr.jobs.logs import configure_logging
 
-guards.report_to(snakemake.log[0])
-splits.split(snakemake.input[0], snakemake.output[0], seed=int(snakemake.wildcards.seed), folds=snakemake.params.folds)
+configure_logging(snakemake.log[0])
+split_dataset(snakemake.input[0], snakemake.output[0], seed=int(snakemake.wildcards.seed), folds=snakemake.params.folds)

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from entr import guards, measures, regimes, training
+from entr.config.training_plan import Plan
+from entr.jobs.logs import configure_logging
+from entr.metrics.schema import Cell
+from entr.training.cell import train_cell
 
-guards.report_to(snakemake.log[0])
-cell = measures.Cell(**snakemake.wildcards, weights=snakemake.params.weights)
-place = Path("results", "tensorboard", cell.dataset, cell.model, cell.regime, f"seed{cell.seed}")
-training.train_cell(
+configure_logging(snakemake.log[0])
+cell = Cell(**snakemake.wildcards, weights=snakemake.params.weights)
+train_cell(
     cell,
-    regimes.Plan.model_validate(snakemake.params.plan),
+    Plan.model_validate(snakemake.params.plan),
     pixels=snakemake.input.pixels,
     manifest=snakemake.input.manifest,
     split=snakemake.input.split,
@@ -17,6 +19,6 @@ training.train_cell(
     folder=Path(snakemake.output.metrics).parent,
     checkpoint=snakemake.params.checkpoint,
     code=snakemake.params.code,
-    # no parameter: what is logged beside makes no result stale
-    board=place if snakemake.config["logging"] == "tensorboard" else None,
+    # from `config`, because a logger must not make results stale
+    tensorboard=cell.folder("results/tensorboard") if snakemake.config["logger"] == "tensorboard" else None,
 )

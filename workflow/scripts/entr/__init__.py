@@ -1,6 +1,23 @@
-"""Does a network train more efficiently when it starts on small images?
+"""The library of the ENTR workflow, which measures whether models train more efficiently if they start on small images.
 
-The library behind the ENTR workflow: everything that can be understood and tested
-without Snakemake. One module is one thing that a reader already has a word for; the
-thin scripts beside this package call one function each.
+It contains everything that can be understood and tested without Snakemake. Each script in the parent directory calls
+one function of it. The packages, from the bottom up, and the packages that each may import:
+
+| package | subject | may import |
+| --- | --- | --- |
+| jobs | errors, logs, files, locks, tables, paths, code digests | |
+| config | schema and validation of the configuration, training plans | jobs |
+| metrics | schema and scores of the results of a cell, names in the tables | jobs config |
+| data | originals, downscaled images, near-duplicates, splits | jobs config |
+| devices | choice of device and precision, GPU lock | jobs metrics |
+| models | architectures, pretrained weights | jobs config data |
+| training | training and evaluation of a cell | jobs config metrics devices models |
+| benchmark | inference benchmark, runtime estimate | jobs config metrics devices models training |
+| analysis | tables over all cells, effects, claims, recommendation | jobs config metrics |
+| figures | figures from the tables | jobs config metrics |
+| report | verdict, recommendation, progress, report | jobs config metrics training analysis figures |
+| deploy | export of the recommended model, prediction | jobs config metrics data devices models training |
+
+The modules that `analysis`, `figures` and `report` use do not import torch, so that their jobs start quickly. A test,
+``tests/unit/test_import_directions.py``, checks both rules.
 """

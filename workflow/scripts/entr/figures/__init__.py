@@ -1,1 +1,1 @@
-"""The figures: `gallery` lists them, each other module draws those of one subject."""
+"""Figures: `catalogue` lists them; each is drawn by the `plot` function of one module, from tables alone."""

@@ -1,0 +1,22 @@
+rule export_model:
+    input:
+        recommendation="results/tables/recommendation.csv",
+        models=collect(
+            "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/model.safetensors",
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+    output:
+        directory("results/models/{dataset}"),
+    log:
+        "results/logs/export_model/{dataset}.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        card=lambda wildcards: settings.model_card_data(wildcards.dataset),
+        code=code_digest("export_model"),
+    message:
+        "exporting the recommended model of {wildcards.dataset}"
+    script:
+        "../scripts/export_model.py"

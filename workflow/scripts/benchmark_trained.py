@@ -1,0 +1,15 @@
+"""Benchmark the trained models of a dataset and architecture."""
+
+from entr.benchmark.inference import benchmark_trained
+from entr.jobs.logs import configure_logging
+from entr.jobs.paths import cell_of
+
+configure_logging(snakemake.log[0])
+benchmark_trained(
+    snakemake.wildcards.dataset,
+    snakemake.wildcards.model,
+    {cell_of(path)["regime"]: path for path in snakemake.input},
+    snakemake.params.sizes,
+    snakemake.output[0],
+    **snakemake.params.timing,
+)

@@ -1,0 +1,1 @@
+"""Aggregation of the results, effects of the regimes, verdicts on the claims, and the recommendation."""

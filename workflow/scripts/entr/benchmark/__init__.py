@@ -1,0 +1,1 @@
+"""What inference costs, and how long a grid will take."""

@@ -1,0 +1,221 @@
+"""Runtime estimate of a grid before it is run: a few steps of each kind are timed and extrapolated."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.core import Callback, CancelEpochException
+
+from entr.config.training import Layers
+from entr.config.training_plan import Plan
+from entr.devices import torch_device
+from entr.jobs.paths import cell_of
+from entr.jobs.tables import write_table
+from entr.metrics.schema import Cell
+from entr.training.batches import CropDataset, make_loader
+from entr.training.clock import Clock
+from entr.training.errors import micro_batch_size
+from entr.training.learner import set_trainable
+from entr.training.resize import PackedImages
+from entr.training.trainer import Trainer
+
+log = logging.getLogger("entr")
+
+TIMED_STEPS = 5
+"""Training steps that are timed per size and choice of layers, after as many for warm-up."""
+TIMED_PREDICTIONS = 3
+"""Repetitions of a prediction that is timed."""
+JOBS_AFTER_TRAINING = 24
+"""Jobs that make tables, figures, report and exported models."""
+SECONDS_PER_JOB = 3
+"""Duration of each of them: mostly the start of a process."""
+
+
+class FirstStepsTimer(Callback):
+    """Timer of the first training steps of an epoch, which cancels the rest of it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: list[float] = []
+
+    def before_batch(self) -> None:  # noqa: D102
+        torch_device.synchronize(self.device)
+        self.begin = time.perf_counter()
+
+    def after_batch(self) -> None:  # noqa: D102
+        if not self.training:
+            return
+        torch_device.synchronize(self.device)
+        self.seconds.append(time.perf_counter() - self.begin)
+        if len(self.seconds) >= 2 * TIMED_STEPS:
+            raise CancelEpochException
+
+    def seconds_per_step(self) -> float:
+        """Return the median seconds per step after warm-up."""
+        return median(self.seconds[len(self.seconds) // 2 :])
+
+
+@dataclass(frozen=True)
+class UnitTimes:
+    """Durations of the parts of a cell in seconds, for one dataset and model."""
+
+    start: float
+    """From opening the data until the model can train; imports not included."""
+    resize: Mapping[int, float]
+    """Of resizing all images, by size in px."""
+    step: Mapping[tuple[int, Layers], float]
+    """Of a training step, by size and trained layers."""
+    forward: Mapping[int, float]
+    """Of predicting one image, by size."""
+    training_images: int
+    validation_images: int
+
+    def seconds_of(self, plan: Plan) -> dict[str, float]:
+        """Return the seconds of a cell by part, as in `metrics.schema.Seconds`."""
+        training = plan.training
+        steps_per_epoch = self.training_images // min(training.batch_size, self.training_images)
+        parts = dict.fromkeys(("starting", "resize", "training", "validation", "lr_finder", "evaluation"), 0.0)
+        parts["starting"] = self.start
+        for phase in plan.phases:
+            for size in phase.stored_sizes():
+                parts["resize"] += self.resize[size]
+                parts["lr_finder"] += training.lr_finder.steps * self.step[phase.upsample_to or size, phase.layers]
+            for epoch in range(phase.epochs):
+                size = phase.network_size_in(epoch)
+                parts["training"] += steps_per_epoch * self.step[size, phase.layers]
+                parts["validation"] += self.validation_images * self.forward[size]
+        parts["evaluation"] = self._evaluation_seconds(plan)
+        return parts
+
+    def _evaluation_seconds(self, plan: Plan) -> float:
+        training, full, images = plan.training, plan.training.full_size, self.validation_images
+        subtotal_size = next(phase.size for phase in plan.phases if phase.phase == training.subtotal_after)
+        seconds = 0.0
+        for size in (subtotal_size, plan.phases[-1].size):
+            # the training images are predicted too, at the full size
+            counts = {size: images, full: images + self.training_images}
+            seconds += sum(self.forward[side] * count for side, count in counts.items())
+        seconds += (1 + training.tta_views) * images * sum(self.forward[side] for side in {plan.tta_size, full})
+        return seconds + images * sum(self.forward[side] for side in training.evaluation_sizes)
+
+
+def measure_unit_times(
+    dataset: str, model: str, plans: Sequence[Plan], packed: PackedImages, weights: str | None, device: torch.device
+) -> UnitTimes:
+    """Time a few repetitions of everything that the cells of a dataset and model do."""
+    begin = time.perf_counter()
+    cell = Cell(dataset=dataset, model=model, regime="estimate", seed=0, weights="none")
+    trainer = Trainer(cell, plans[0], packed, weights, Clock(device))
+    start = time.perf_counter() - begin
+    training = plans[0].training
+    phases = [phase for plan in plans for phase in plan.phases]
+    trained = {(phase.upsample_to or size, phase.layers) for phase in phases for size in phase.stored_sizes()}
+    sizes = {size for size, _ in trained} | {size for phase in phases for size in phase.stored_sizes()}
+    sizes |= {training.full_size, *training.evaluation_sizes, *(plan.tta_size for plan in plans)}
+    resize: dict[int, float] = {}
+    step: dict[tuple[int, Layers], float] = {}
+    forward: dict[int, float] = {}
+    for size in sorted(sizes):
+        begin = trainer.clock.now()
+        images = trainer.resize(size)
+        resize[size] = trainer.clock.now() - begin
+        trainer.learner.dls = trainer.loaders(images)
+        for layers in sorted({layers for side, layers in trained if side == size}):
+            step[size, layers] = _seconds_per_step(trainer, layers)
+        rows = packed.validation_rows[: 2 * training.batch_size]
+        some = CropDataset(images, rows, augmented=False)
+        forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(rows)
+    return UnitTimes(start, resize, step, forward, len(packed.training_rows), len(packed.validation_rows))
+
+
+def _prediction_seconds(trainer: Trainer, images: CropDataset) -> float:
+    settings = trainer.settings
+    begin = trainer.clock.now()
+    trainer.predict(
+        make_loader(images, micro_batch_size(settings), settings.augmentation, statistics=trainer.statistics)
+    )
+    return trainer.clock.now() - begin
+
+
+def _seconds_per_step(trainer: Trainer, layers: Layers) -> float:
+    set_trainable(trainer.learner, layers)
+    timer = FirstStepsTimer(trainer.device)
+    with trainer.learner.no_logging(), trainer.learner.no_bar():
+        while len(timer.seconds) < 2 * TIMED_STEPS:
+            trainer.learner.fit(1, cbs=timer, reset_opt=True)
+    return timer.seconds_per_step()
+
+
+def write_estimate(
+    metrics: Iterable[str | Path],
+    plans: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    *,
+    pixels: Mapping[str, str],
+    manifest: Mapping[str, str],
+    split: Mapping[str, str],
+    weights: Mapping[str, str],
+    benchmark_seconds: float,
+    table: str | Path,
+) -> None:
+    """Estimate the runtime of every cell that is not finished, and log the sum.
+
+    Parameters
+    ----------
+    metrics : iterable of path
+        Where the metrics of each cell of the grid are, or will be.
+    plans : mapping
+        How cells are trained, by dataset and regime, as JSON values.
+    pixels, manifest, split : mapping of str to path
+        Files of each dataset.
+    weights : mapping of str to path
+        Pretrained weights by model, if there are any.
+    benchmark_seconds : float
+        Seconds of the inference benchmark, by its configuration.
+    table : path
+        CSV file with one row per unfinished cell: its parts and their sum in seconds.
+    """
+    # the imports of this job take as long as those of a cell
+    imports = Clock.from_process_start(torch.device("cpu")).seconds["starting"]
+    cells = [cell_of(path) | {"finished": Path(path).exists()} for path in metrics]
+    unfinished = [cell for cell in cells if not cell.pop("finished")]
+    rows: list[dict[str, Any]] = []
+    for dataset, model in sorted({(cell["dataset"], cell["model"]) for cell in unfinished}):
+        by_regime = {regime: Plan.model_validate(plan) for regime, plan in plans[dataset].items()}
+        device = torch_device.choose_device(next(iter(by_regime.values())).training.device)
+        packed = PackedImages.open(pixels[dataset], manifest[dataset], split[dataset])
+        units = measure_unit_times(dataset, model, list(by_regime.values()), packed, weights.get(model), device)
+        for cell in unfinished:
+            if (cell["dataset"], cell["model"]) == (dataset, model):
+                parts = units.seconds_of(by_regime[cell["regime"]])
+                parts["starting"] += imports
+                rows.append(cell | parts | {"seconds": sum(parts.values())})
+    estimate = pd.DataFrame(rows)
+    write_table(estimate, table)
+    after_training = benchmark_seconds + JOBS_AFTER_TRAINING * SECONDS_PER_JOB
+    _log_estimate(estimate, len(cells), after_training, table)
+
+
+def _log_estimate(estimate: pd.DataFrame, n_cells: int, after_training: float, table: str | Path) -> None:
+    if not len(estimate):
+        log.info("all %d cells are finished", n_cells)
+        return
+    for (dataset, model), group in estimate.groupby(["dataset", "model"]):
+        mean = _duration(np.mean(group["seconds"]))
+        log.info("%s %s: %d cells, %s each on average", dataset, model, len(group), mean)
+    log.info(
+        "%d of %d cells are not finished: %s on one device, and %s for benchmarks, tables and figures; several GPUs "
+        "share the cells. Each cell is listed in %s",
+        *(len(estimate), n_cells, _duration(estimate["seconds"].sum()), _duration(after_training), table),
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{timedelta(seconds=round(seconds))!s} h"

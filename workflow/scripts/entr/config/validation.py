@@ -1,0 +1,242 @@
+"""Validation of the configuration: cross-field checks, and one-line errors that name file and key."""
+
+import difflib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from entr.config import model_names
+from entr.config.base import FrozenModel
+from entr.config.regimes import TTA, Regime
+from entr.config.renamed_keys import Key, renamed_settings
+from entr.config.schema import Config
+from entr.config.training import Training
+from entr.config.training_plan import Plan
+from entr.jobs.errors import EntrError
+
+MOST_NAMES = 40
+"""Maximum number of names that a message lists."""
+
+
+def validate_config(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
+    """Validate a whole configuration.
+
+    Parameters
+    ----------
+    values : mapping
+        The merged configuration.
+    files : iterable of path
+        The files it was read from, each overriding the previous ones.
+
+    Raises
+    ------
+    EntrError
+        One line with the file and key, the problem, and the remedy.
+    """
+    files = list(files)
+    for key, problem in renamed_settings(values):
+        raise EntrError(f"{_location(key, values, files)}: {problem}")
+    values = _with_own_images(values)
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise EntrError(f"{_location(detail['loc'], values, files)}: {_describe(detail, Config)}") from error
+    for key, problem in _cross_field_errors(config):
+        raise EntrError(f"{_location(key, values, files)}: {problem}")
+    return config
+
+
+def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make the folder of `images` the only dataset of the grid, if there is one."""
+    images = values.get("images")
+    images = {"folder": images} if isinstance(images, str) else images
+    if not isinstance(images, Mapping) or not isinstance(images.get("folder"), str):
+        return values
+    folder = Path(images["folder"]).expanduser()
+    title = folder.resolve().name
+    ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "-", ascii_title).strip("-") or "images"
+    datasets = values.get("datasets") or {}
+    name = f"own-{name}" if name in datasets else name
+    return {
+        **values,
+        "images": images,
+        "datasets": {**datasets, name: {"source": "folder", "path": str(folder), "title": title}},
+        "grid": {**(values.get("grid") or {}), "datasets": [name]},
+    }
+
+
+def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
+    """Yield the key and description of errors that no single field can detect.
+
+    Only the first one is reported; later checks may fail if earlier ones have.
+    """
+    if config.images.folder and not Path(config.images.folder).is_dir():
+        yield ("images",), f"there is no folder {config.images.folder!r}; give one that has a sub-folder per class"
+    for name in config.grid.datasets:
+        if name not in config.datasets:
+            yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)
+    for name in config.grid.regimes:
+        if name not in config.regimes:
+            yield ("grid", "regimes"), _unknown("regime", name, config.regimes)
+    yield from _model_errors(config)
+    if config.control not in config.grid.regimes:
+        yield ("control",), f"{config.control!r} is not in grid.regimes; add it there or choose another control"
+    for dataset in config.grid.datasets:
+        yield from _dataset_errors(config, dataset)
+        for regime in config.grid.regimes:
+            yield from _regime_errors(config, dataset, regime)
+
+
+def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
+    known = model_names.model_names()
+    for position, model in enumerate(config.grid.models):
+        if known and model.partition(".")[0] not in known:
+            yield ("grid", "models", position), _unknown("model of torchvision or timm", model, known)
+        file = config.weights_file(model)
+        if file is not None and not Path(file).is_file():
+            problem = (
+                f"there is no file {file!r} with the weights of {model}; correct the path, or use imagenet or none"
+            )
+            yield ("weights",), problem
+    for model in config.weights_sha256:
+        if model not in config.grid.models:
+            yield ("weights_sha256", model), _unknown("model", model, config.grid.models)
+
+
+def _dataset_errors(config: Config, dataset: str) -> Iterator[tuple[Key, str]]:
+    """Yield errors in the common training settings and in those of a dataset."""
+    own: Key = ("datasets", dataset, "training")
+    try:
+        training = config.training_of(dataset)
+    except ValidationError as error:
+        yield _training_error(error, own)
+    else:
+        yield from _schedule_errors(config, training, own if config.datasets[dataset].training else ("training",))
+
+
+def _regime_errors(config: Config, dataset: str, regime: str) -> Iterator[tuple[Key, str]]:
+    """Yield errors in a regime's image sizes and training settings."""
+    own: Key = ("regimes", regime, "training")
+    try:
+        training = config.training_of(dataset, regime)
+    except ValidationError as error:
+        yield _training_error(error, own)
+    else:
+        if config.regimes[regime].training:
+            yield from _schedule_errors(config, training, own)
+        yield from _size_errors(config, training, regime)
+
+
+def _training_error(error: ValidationError, section: Key) -> tuple[Key, str]:
+    detail = error.errors()[0]
+    return (*section, *map(str, detail["loc"])), _describe(detail, Training)
+
+
+def _schedule_errors(config: Config, training: Training, section: Key) -> Iterator[tuple[Key, str]]:
+    largest = config.images.max_side
+    for name in training.schedule:
+        if name not in training.phases:
+            yield (*section, "schedule"), _unknown("phase", name, training.phases)
+    if training.subtotal_after not in training.schedule:
+        yield (*section, "subtotal_after"), _unknown("phase", training.subtotal_after, training.schedule)
+    if training.full_size > largest:
+        yield (*section, "full_size"), _too_large(training.full_size, largest)
+
+
+def _size_errors(config: Config, training: Training, name: str) -> Iterator[tuple[Key, str]]:
+    regime, largest = config.regimes[name], config.images.max_side
+    needed, sizes = [*training.schedule, TTA], regime.all_sizes()
+    for phase in needed:
+        if phase not in sizes:
+            yield ("regimes", name), f"has no size for the phase {phase!r}; give each of {', '.join(needed)} a size"
+        if max(sizes[phase]) > largest:
+            yield ("regimes", name, phase), _too_large(max(sizes[phase]), largest)
+    known = [*training.phases, TTA]
+    for phase in sizes:
+        if phase not in known:
+            yield ("regimes", name, phase), _unknown("phase", phase, [*known, *Regime.model_fields])
+    if len(sizes[TTA]) > 1:
+        yield ("regimes", name, TTA), "test-time augmentation has only one size; give one number"
+    try:
+        phases = Plan.of(training, regime, pretrained=True).phases
+    except ValueError as error:
+        yield ("regimes", name), str(error)
+    else:
+        if regime.upsample_to and regime.upsample_to < max(size for phase in phases for size in phase.sizes):
+            problem = f"{regime.upsample_to} px is less than the size of a phase; raise it, or omit this key"
+            yield ("regimes", name, "upsample_to"), problem
+
+
+def _too_large(size: int, largest: int) -> str:
+    return f"{size} px is more than images.max_side, {largest} px; lower it or raise images.max_side"
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"unknown {kind} {name!r}; did you mean {close[0]!r}?"
+    return f"unknown {kind} {name!r}; known are {', '.join(known[:MOST_NAMES])}" + (
+        " …" if len(known) > MOST_NAMES else ""
+    )
+
+
+def _describe(detail: ErrorDetails, model: type[FrozenModel]) -> str:
+    """Describe an error of pydantic in one sentence."""
+    if detail["type"] == "extra_forbidden":
+        *parents, name = detail["loc"]
+        return _unknown("key", str(name), _keys(model, parents))
+    if detail["type"] == "missing":
+        return "is missing; add this key"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    return f"{detail['msg'].replace('Input', 'the value', 1)}, but it is {detail['input']!r}"
+
+
+def _keys(model: type[FrozenModel], parents: Iterable[str | int]) -> list[str]:
+    """Return the known keys of the section at a path."""
+    schema = model.model_json_schema()
+    node: Mapping[str, Any] = schema
+    for parent in parents:
+        node = node.get("properties", {}).get(parent) or members(node)
+        reference = node.get("$ref") or next((one["$ref"] for one in node.get("allOf", [])), None)
+        node = schema["$defs"][reference.rsplit("/", 1)[-1]] if reference else node
+    return list(node.get("properties", {}))
+
+
+def members(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the JSON schema of the members of a mapping."""
+    patterns = node.get("patternProperties", {}).values()
+    additional = node.get("additionalProperties", {})
+    return next(iter(patterns), additional if isinstance(additional, Mapping) else {})
+
+
+def _location(key: Key, values: Mapping[str, Any], files: Sequence[str | Path]) -> str:
+    """Return the name of a key, preceded by the file that sets it, or by ``--config``."""
+    name = ".".join(map(str, key))
+    value = _value_at(values, key)
+    for file in reversed(files):
+        own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        is_set = value is not None or _value_at(own, key[:-1]) is not None
+        if is_set and _value_at(own, key) == value:
+            return f"{os.path.relpath(file)}: {name}"
+    return f"--config: {name}"
+
+
+def _value_at(node: Any, key: Key) -> Any:  # noqa: ANN401  a value of YAML
+    """Return the value at a path of keys, or None if there is none."""
+    for part in key:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return node

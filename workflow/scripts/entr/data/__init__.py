@@ -1,0 +1,1 @@
+"""Datasets: sources, downloads, downscaling, near-duplicates, packed arrays and splits."""

@@ -1,0 +1,1 @@
+"""Sources of the original images, one module per kind of source."""

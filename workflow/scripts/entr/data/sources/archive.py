@@ -1,0 +1,293 @@
+"""Source `archive`: images in a zip or tar file, downloaded or local."""
+
+import errno
+import hashlib
+import logging
+import lzma
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Self
+
+from entr.config.download_settings import DownloadSettings
+from entr.data import download
+from entr.data.image_folder import is_hidden
+from entr.data.sources import staging
+from entr.jobs.errors import EntrError, one_line
+from entr.jobs.files import sha256
+
+log = logging.getLogger("entr")
+
+CHUNK_BYTES = 2**20
+MAX_HEADER_BYTES = 2**20
+"""Largest metadata of one member of a tar archive. tarfile reads them at once; real ones are far smaller."""
+CORRUPTION_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+"""Errors that the archive modules raise for truncated or corrupt archives."""
+
+
+class RejectedArchiveError(Exception):
+    """An archive with content that is unsafe, or that an archive of images does not need."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file or folder in an archive."""
+
+    name: str
+    is_folder: bool
+    n_bytes: int
+    """Size that the archive claims."""
+    open: Callable[[], IO[bytes]]
+
+
+def fetch_archive(
+    name: str, entry: Mapping[str, Any], destination: str | Path, download_settings: Mapping[str, Any]
+) -> None:
+    """Download an archive unless it is a local file, verify it, and extract its images.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset, for messages.
+    entry : mapping
+        Its entry in the catalogue: ``urls`` or ``path``, ``bytes``, ``checksums``, ``subfolder``, ``label_regex``.
+    destination : path
+        Folder to create, with one subfolder per class. A download is kept in `download_cache` until
+        the images are extracted. After an error, it is kept if it has a checksum or is not to blame.
+    download_settings : mapping
+        The section ``download`` of the configuration.
+
+    Raises
+    ------
+    EntrError
+        If the archive cannot be downloaded, differs from the expected one, is damaged, or is unsafe
+        to extract. Nothing is extracted then.
+    """
+    settings = DownloadSettings.model_validate(download_settings)
+    archive = _local_archive(name, entry) if entry["path"] else staging.download_cache(destination) / _cache_name(entry)
+    with staging.staged_originals(name, entry, destination) as folder:
+        if not entry["path"]:
+            download.download(
+                entry["urls"],
+                archive,
+                settings,
+                key=f"datasets.{name}.urls",
+                n_bytes=entry["bytes"],
+                checksums=entry["checksums"],
+            )
+        if not entry["checksums"]:
+            log.warning(
+                "no checksum configured for the archive of %s; "
+                "to pin this file, set datasets.%s.checksums: [sha256:%s]",
+                name,
+                name,
+                sha256(archive),
+            )
+        try:
+            unpack(archive, folder, settings, entry["subfolder"], entry["label_regex"])
+        except (RejectedArchiveError, *CORRUPTION_ERRORS) as error:
+            if not entry["path"] and not entry["checksums"]:
+                archive.unlink()
+            file = entry["path"] or "the download"
+            if isinstance(error, RejectedArchiveError):
+                raise EntrError(f"datasets.{name}: {file} was rejected; nothing was extracted: {error}") from error
+            raise EntrError(
+                f"datasets.{name}: {file} is a damaged archive ({one_line(error)}); download it again, or use another "
+                "mirror"
+            ) from error
+
+
+def _cache_name(entry: Mapping[str, Any]) -> str:
+    """Return a file name for a download that depends on its checksums or, without any, on its URLs."""
+    identity = " ".join(sorted(entry["checksums"]) or entry["urls"])
+    return f"archive-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def _local_archive(name: str, entry: Mapping[str, Any]) -> Path:
+    archive = Path(entry["path"])
+    if not archive.is_file():
+        raise EntrError(f"datasets.{name}.path: the file {entry['path']!r} does not exist; correct the path")
+    try:
+        download.verify(archive, entry["bytes"], entry["checksums"])
+    except (OSError, download.DownloadError) as error:
+        raise EntrError(f"datasets.{name}.path: {archive}: {error}; provide the correct archive") from error
+    return archive
+
+
+def unpack(
+    archive: Path, folder: Path, settings: DownloadSettings, subfolder: str = "", label_regex: str | None = None
+) -> None:
+    """Extract the images of an archive into one subfolder per class.
+
+    Hidden files and files of operating systems are skipped and counted.
+
+    Parameters
+    ----------
+    archive : Path
+        A zip or tar file, compressed or not; the format is detected by content.
+    folder : Path
+        Existing folder, in which the class folders are created.
+    settings : DownloadSettings
+        Largest content and number of files.
+    subfolder : str
+        The folder in the archive that contains the class folders; other files are skipped.
+    label_regex : str, optional
+        Regular expression that is searched in each path instead. Its first group is the class;
+        files that it does not match are skipped.
+
+    Raises
+    ------
+    RejectedArchiveError
+        If a path is absolute, contains ``..`` or is not a valid file name; if a member is encrypted,
+        a link, a device or compressed in an unsupported way; if two members have the same name; or
+        if there are more files (folders count) or bytes than the settings allow.
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError
+        If the archive is damaged.
+    """
+    skipped: Counter[str] = Counter()
+    total_bytes = 0
+    with _members(archive) as members:
+        for count, member in enumerate(members, 1):
+            total_bytes += member.n_bytes
+            if count > settings.max_files or total_bytes > settings.max_bytes:
+                raise RejectedArchiveError(
+                    f"it has more than {settings.max_files} files or {settings.max_bytes} bytes; "
+                    "if that is correct, raise download.max_files or download.max_bytes"
+                )
+            parts = _path_parts(member.name)
+            if member.is_folder:
+                continue
+            if any(map(is_hidden, parts)):
+                skipped["hidden or created by an operating system"] += 1
+            elif target := _target_path(parts, subfolder, label_regex):
+                _extract(member, folder / target)
+            else:
+                skipped["outside the class folders"] += 1
+    for reason, count in skipped.items():
+        log.info("%s: %d files skipped (%s)", archive.name, count, reason)
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    """Open an archive and yield an iterator over its members."""
+    with archive.open("rb") as file:
+        signature = file.read(2)
+    if signature == b"PK":
+        with _open_zip(archive) as opened_zip:
+            yield _zip_members(opened_zip)
+        return
+    try:
+        with tarfile.open(archive, tarinfo=_LimitedHeader) as opened_tar:
+            yield _tar_members(opened_tar)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # an OSError without errno comes from gzip or bz2 and means that the data is corrupt
+        raise tarfile.ReadError(str(error)) from error
+
+
+def _open_zip(archive: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except UnicodeDecodeError as error:
+        raise RejectedArchiveError("the name of a member is not valid UTF-8, although it claims to be") from error
+
+
+class _LimitedHeader(tarfile.TarInfo):
+    """A header of a tar archive with a limit on metadata, which could otherwise fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if not header.isreg() and header.size > MAX_HEADER_BYTES:
+            raise RejectedArchiveError(f"it has {header.size} bytes of metadata on one member")
+        return header
+
+
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
+    for info in archive.infolist():
+        file_type = stat.S_IFMT(info.external_attr >> 16)
+        if file_type not in {0, stat.S_IFREG, stat.S_IFDIR}:
+            raise RejectedArchiveError(f"{info.filename!r} is a link or a device")
+        if info.flag_bits & 1:
+            raise RejectedArchiveError(f"{info.filename!r} is encrypted; unpack it yourself and use source: folder")
+        yield Member(info.filename, info.is_dir(), info.file_size, partial(archive.open, info))
+
+
+def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
+    for info in archive:
+        if not (info.isreg() or info.isdir()):
+            raise RejectedArchiveError(f"{info.name!r} is a link or a device")
+        yield Member(info.name, info.isdir(), info.size, partial(_open_tar_member, archive, info))
+    _verify_end(archive)
+
+
+def _open_tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    if file is None:
+        raise RejectedArchiveError(f"{info.name!r} is not a file")
+    return file
+
+
+def _verify_end(archive: tarfile.TarFile) -> None:
+    """Raise an error where tarfile mistakes a damaged header, or missing bytes, for the end of the archive."""
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise EOFError("the end-of-archive marker is missing")
+    # read to the last byte, because only then the checksum of a compressed archive is verified
+    while archive.fileobj.read(CHUNK_BYTES):
+        pass
+
+
+def _path_parts(name: str) -> tuple[str, ...]:
+    """Split the path of a member, which may use the separators of Windows."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if "\0" in name:
+        raise RejectedArchiveError(f"the path {name!r} contains a null character")
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
+        raise RejectedArchiveError(f"the path {name!r} escapes the target directory (path traversal)")
+    return path.parts
+
+
+def _target_path(parts: tuple[str, ...], subfolder: str, label_regex: str | None) -> Path | None:
+    """Return the path of a file relative to the class folders, or None if it belongs to no class."""
+    if label_regex is not None:
+        match = re.search(label_regex, "/".join(parts))
+        return Path(_validated_label(match[1]), *parts) if match else None
+    above = PurePosixPath(subfolder).parts
+    if parts[: len(above)] != above or len(parts) < len(above) + 2:
+        return None
+    return Path(*parts[len(above) :])
+
+
+def _validated_label(label: str) -> str:
+    try:
+        return staging.validate_label(label)
+    except ValueError as error:
+        raise RejectedArchiveError(str(error)) from error
+
+
+def _extract(member: Member, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file, member.open() as content:
+            shutil.copyfileobj(content, file, CHUNK_BYTES)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise RejectedArchiveError(f"two members have the name {member.name!r}") from error
+    except NotImplementedError as error:
+        raise RejectedArchiveError(f"{member.name!r}: {error}; unpack it yourself and use source: folder") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise RejectedArchiveError(f"the path {member.name!r} is too long") from error
+        raise
+    if path.stat().st_size != member.n_bytes:
+        raise EOFError(f"{member.name!r} is truncated")

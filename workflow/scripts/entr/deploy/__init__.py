@@ -1,0 +1,1 @@
+"""Deployment: export of the recommended model, its model card, and prediction with it."""

@@ -1,0 +1,160 @@
+"""Export of the recommended model: weights, ONNX, classes, preprocessing as data, and a model card."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import torch
+from torch import nn
+
+from entr.deploy.model_card import render_model_card
+from entr.jobs.errors import EntrError
+from entr.jobs.files import atomic_directory
+from entr.jobs.paths import cell_of
+from entr.jobs.tables import read_table
+from entr.metrics.schema import Metrics
+from entr.models import architectures
+
+log = logging.getLogger("entr")
+
+TOLERANCE = 1e-4
+"""Largest difference of logits between PyTorch and ONNX."""
+TEST_IMAGES = 8
+"""Number of random images on which the two are compared."""
+CARD = "README.md"
+
+
+def export_model(
+    recommendation: str | Path,
+    dataset: str,
+    models: Iterable[str | Path],
+    card: Mapping[str, Any],
+    folder: str | Path,
+) -> None:
+    """Export the recommended model of a dataset.
+
+    Parameters
+    ----------
+    recommendation : path
+        The table of `recommendation.write_recommendation`.
+    dataset : str
+        Which dataset.
+    models : iterable of path
+        Trained models of all cells of the dataset, each in the directory of its cell.
+    card : mapping
+        ``title``, ``licence`` and ``citation`` of the dataset, and ``images``, the section of the
+        configuration.
+    folder : path
+        Directory for ``model.safetensors``, ``model.onnx``, ``classes.json``, ``preprocessing.json`` and the
+        model card, ``README.md``.
+
+    Raises
+    ------
+    EntrError
+        If no model is recommended, a file is damaged, or the outputs of ONNX differ from those of PyTorch.
+    """
+    choice = _recommended(recommendation, dataset)
+    wanted = (dataset, choice["model"], choice["regime"], int(choice["seed"]))
+    source = next(path for path in map(Path, models) if tuple(cell_of(path).values()) == wanted)
+    model, classes = architectures.load_trained(source)
+    metrics = Metrics.model_validate_json(source.with_name("metrics.json").read_text(encoding="utf-8"))
+    size = metrics.plan.phases[-1].size
+    mean, std = architectures.normalization(metrics.model)
+    preprocessing = {
+        "images": dict(card["images"]),
+        "size": size,
+        "resize_method": metrics.plan.training.resize_method,
+        "colours": "RGB",
+        "interpolation": "bilinear, antialiased",
+        "mean": list(mean),
+        "std": list(std),
+        "range": [0, 1],
+    }
+    with atomic_directory(folder) as target:
+        (target / "model.safetensors").write_bytes(source.read_bytes())
+        export_onnx(model, size, target / "model.onnx")
+        _write_json(list(classes), target / "classes.json")
+        _write_json(preprocessing, target / "preprocessing.json")
+        (target / CARD).write_text(render_model_card(metrics, classes, choice, card), "utf-8")
+    log.info("%s: exported %s with %s, seed %d, to %s", dataset, metrics.model, metrics.regime, metrics.seed, folder)
+
+
+def _recommended(recommendation: str | Path, dataset: str) -> pd.Series:
+    """Return the recommended row of a dataset."""
+    table = read_table(recommendation)
+    rows = table[table["dataset"] == dataset] if len(table) else table
+    recommended = rows[rows["recommended"].astype(bool)] if len(rows) else rows
+    if not len(recommended):
+        reasons = rows.loc[rows["goal"] == "within_limits", "comparison"] if len(rows) else []
+        reason = "; ".join(reasons) or "no cell is finished"
+        raise EntrError(f"no model of {dataset} can be exported: {reason}; change the limits in recommend")
+    return recommended.iloc[0]
+
+
+def _write_json(value: Any, path: Path) -> None:  # noqa: ANN401  any JSON value
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def export_onnx(model: nn.Module, size: int, path: str | Path, tolerance: float = TOLERANCE) -> None:
+    """Export a model to ONNX, for any number of images of one size, and compare it with the original.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps images to logits.
+    size : int
+        Side of the images in px.
+    path : path
+        The ONNX file.
+    tolerance : float
+        Largest difference of logits.
+
+    Raises
+    ------
+    EntrError
+        If a logit differs by more than `tolerance`.
+    """
+    model.eval()
+    images = torch.randn(TEST_IMAGES, 3, size, size, generator=torch.Generator().manual_seed(0))
+    torch.onnx.export(
+        model,
+        (images[:2],),
+        path,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+    difference = largest_difference(model, path, images)
+    if not difference <= tolerance:
+        raise EntrError(
+            f"{path}: the logits of ONNX differ from those of PyTorch by {difference:.2g}, more than {tolerance:g}; "
+            "report this with the name of the model"
+        )
+    log.info("%s: the logits of ONNX differ from those of PyTorch by at most %.1g", Path(path).name, difference)
+
+
+def largest_difference(model: nn.Module, path: str | Path, images: torch.Tensor) -> float:
+    """Return the largest difference of logits between a model and its ONNX file.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps images to logits.
+    path : path
+        Its ONNX file.
+    images : Tensor
+        float32, shape (b, 3, size, size).
+    """
+    with torch.inference_mode():
+        expected = model(images).numpy()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"images": images.numpy()})
+    return float(np.abs(expected - logits).max())

@@ -1,0 +1,54 @@
+"""The model card of an exported model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from entr.jobs.markdown import render_markdown
+from entr.metrics.labels import PHASE, STAGES
+from entr.metrics.schema import Metrics
+
+INITIAL_WEIGHTS = {
+    "none": "random",
+    "imagenet": "ImageNet weights as published by torchvision or timm; their licence and that of ImageNet apply",
+}
+
+
+def render_model_card(
+    metrics: Metrics, classes: Sequence[str], choice: Mapping[str, Any], card: Mapping[str, Any]
+) -> str:
+    """Return the model card [Mitchell et al. 2019, doi 10.1145/3287560.3287596] as Markdown.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        The metrics of the exported cell.
+    classes : sequence of str
+        Names of the classes.
+    choice : mapping
+        The row of the recommendation.
+    card : mapping
+        ``title``, ``licence`` and ``citation`` of the dataset.
+    """
+    mean_accuracy = f"{choice['accuracy']:.4f}"
+    if not np.isnan(choice["accuracy_low"]):
+        mean_accuracy += f", 95 % interval {choice['accuracy_low']:.4f} to {choice['accuracy_high']:.4f}"
+    return render_markdown(
+        "model_card.md.j2",
+        metrics=metrics,
+        classes=classes,
+        card=card,
+        stages=STAGES,
+        evaluations=[evaluation for evaluation in metrics.evaluations if evaluation.resolution == PHASE],
+        mean_accuracy=mean_accuracy,
+        replicates=int(choice["replicates"]),
+        initial_weights=INITIAL_WEIGHTS.get(metrics.weights, f"the file {metrics.weights}; its licence applies"),
+        phases=[
+            f"{phase.phase} {phase.epochs} × {phase.network_sizes()[-1]} px ({phase.layers})"
+            for phase in metrics.plan.phases
+        ],
+        size=metrics.plan.phases[-1].size,
+        training=metrics.plan.training,
+        environment=metrics.environment,
+    )

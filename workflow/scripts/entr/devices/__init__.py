@@ -1,0 +1,1 @@
+"""The device that a job runs on, and the lock that keeps other jobs off it."""

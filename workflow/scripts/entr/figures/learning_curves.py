@@ -1,0 +1,99 @@
+"""Learning curves: accuracy and losses by epoch."""
+
+import altair as alt
+import pandas as pd
+
+from entr.figures import charts, panels
+from entr.figures.charts import field_tooltip, group_tooltip, switch, switch_filter, switched_text, with_title
+from entr.figures.figure_data import CELL_GROUP, FigureData, complete_blocks, round_numbers, seed_count
+from entr.metrics.labels import CELL
+
+CURVES = {
+    "accuracy": "validation accuracy",
+    "validation_loss": "validation loss, nats",
+    "training_loss": "training loss, nats",
+}
+"""Columns of the history, as they are labelled."""
+
+
+def plot(data: FigureData) -> charts.Spec:
+    """Plot accuracy and losses by epoch, with the changes of image size."""
+    history = data.rows("history")
+    if not len(history):
+        return charts.empty_chart("No learning curves to plot yet: no cell has finished a phase")
+    rows = _statistics_by_epoch(history)
+    curve_switch = switch("curve", "curve", CURVES)
+    scales = charts.regime_scales(data.design.regimes)
+    base = (
+        alt.Chart()
+        .transform_filter(switch_filter("curve"))
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6)),
+            color=scales["color"],
+        )
+    )
+    y = alt.Y(
+        "mean:Q", title="accuracy, or loss in nats", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5)
+    )
+    tooltip = [
+        *group_tooltip(),
+        field_tooltip("phase"),
+        field_tooltip("epoch", "epoch", ".0f"),
+        field_tooltip("size", "image size, px", ".0f"),
+        field_tooltip("mean", "mean", ".4~g"),
+        field_tooltip("minimum", "minimum", ".4~g"),
+        field_tooltip("maximum", "maximum", ".4~g"),
+        field_tooltip("n", "seeds", ".0f"),
+    ]
+    changes = base.transform_filter("datum.changes")
+    panel = alt.layer(
+        base.mark_area(opacity=0.15).encode(y=alt.Y("minimum:Q"), y2="maximum:Q"),
+        base.mark_line(strokeWidth=2).encode(y=y),
+        base.mark_point(filled=True, size=16, opacity=1).encode(y=y, tooltip=tooltip),
+        changes.mark_point(filled=True, size=80, opacity=1).encode(y=y, shape=scales["shape"], tooltip=tooltip),
+        panels.size_labels(changes, data.design.regimes).encode(y=y),
+    )
+    return with_title(
+        panels.by_dataset_and_model(data, rows, panel),
+        {curve: _title(data, history, curve) for curve in CURVES},
+        [
+            switched_text(curve_switch, CURVES),
+            f"mean and range of {seed_count(rows)}; labels: image size in px",
+            data.conditions(),
+        ],
+        "Curves by epoch of each regime, one panel per dataset and model.",
+        [curve_switch],
+    )
+
+
+def _statistics_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and range over seeds of each curve, and where the image size changes."""
+    keys = [*CELL_GROUP, "epoch"]
+    long = history.melt([*keys, "seed", "phase", "size"], list(CURVES), "curve", "value")
+    groups = long.groupby(["curve", *keys], sort=False)
+    statistics = groups.agg(
+        phase=("phase", "first"),
+        size=("size", "first"),
+        mean=("value", "mean"),
+        minimum=("value", "min"),
+        maximum=("value", "max"),
+        n=("seed", "nunique"),
+    )
+    rows = statistics.reset_index().sort_values(["curve", *keys], kind="stable")
+    return round_numbers(panels.mark_size_changes(rows, ["curve", *CELL_GROUP]))
+
+
+def _title(data: FigureData, history: pd.DataFrame, curve: str) -> str:
+    """State the mean of each regime after the last epoch."""
+    name = CURVES[curve].partition(",")[0].capitalize()
+    last = data.of_finished_cells(history.sort_values("epoch").groupby(CELL, as_index=False).last())
+    if not len(last):
+        return f"{name} so far: no cell is finished"
+    blocks = complete_blocks(last).groupby(["regime", "dataset", "model"])[curve].mean()
+    means = blocks.groupby("regime").mean()
+    texts = [
+        f"{regime} {100 * means[regime]:.1f} %" if curve == "accuracy" else f"{regime} {means[regime]:.3f}"
+        for regime in data.design.regimes
+        if regime in means
+    ]
+    return f"{name} after the last epoch: {', '.join(texts)}"

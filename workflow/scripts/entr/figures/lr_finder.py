@@ -1,0 +1,65 @@
+"""Curves of the learning-rate finder."""
+
+import altair as alt
+
+from entr.figures import charts
+from entr.figures.charts import field_tooltip, group_tooltip, switch, switch_filter, switched_text, with_title
+from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers
+
+MAX_POINTS = 45
+"""Points per curve; more cannot be distinguished."""
+MAX_LOSS_RATIO = 4
+"""Losses above this multiple of the minimum are cut off; there the finder itself stops."""
+
+
+def plot(data: FigureData) -> charts.Spec:
+    """Plot loss against learning rate before each phase."""
+    curves = data.rows("lr_find")
+    if not len(curves):
+        return charts.empty_chart("No learning-rate finder curves to plot yet: no cell is finished")
+    keys = [*CELL_GROUP, "phase"]
+    minima = curves.loc[curves.groupby(keys)["loss"].idxmin()]
+    rows = curves[curves["loss"] <= MAX_LOSS_RATIO * curves.groupby(keys)["loss"].transform("min")]
+    interval = max(1, int(curves.groupby(keys).size().max()) // MAX_POINTS)
+    rows = round_numbers(rows[rows.groupby(keys).cumcount() % interval == 0])
+    models = {model: model for model in data.names_in(curves, "model")}
+    model_switch = switch("model", "model", models)
+    phases = list(dict.fromkeys(curves["phase"]))
+    tooltip = [
+        *group_tooltip(),
+        field_tooltip("phase"),
+        field_tooltip("size", "image size, px", ".0f"),
+        field_tooltip("learning_rate", "learning rate", ".2~g"),
+        field_tooltip("loss", "loss, nats", ".3f"),
+    ]
+    chart = (
+        alt.Chart(rows[[*keys, "size", "learning_rate", "loss"]])
+        .transform_filter(switch_filter("model"))
+        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=10, opacity=0.6))
+        .encode(
+            x=alt.X(
+                "learning_rate:Q",
+                title="learning rate",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(format="~g", tickCount=4),
+            ),
+            y=alt.Y("loss:Q", title="training loss, nats", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4)),
+            color=charts.regime_scales(data.design.regimes)["color"],
+            tooltip=tooltip,
+        )
+        .properties(width=charts.panel_width(len(phases)), height=130)
+        .facet(
+            row=alt.Row("dataset:N", sort=data.names_in(curves, "dataset"), title=None),
+            column=alt.Column("phase:N", sort=phases, title=None),
+            spacing=12,
+        )
+        .resolve_scale(y="independent")
+    )
+    medians = minima.groupby("phase")["learning_rate"].median()
+    return with_title(
+        chart,
+        f"Learning rate of the lowest loss: {', '.join(f'{phase} {medians[phase]:.2g}' for phase in phases)}",
+        [switched_text(model_switch, models), "title: medians over datasets, models and regimes; first seed"],
+        "Training loss against learning rate, one panel per dataset and phase, one line per regime.",
+        [model_switch],
+    )

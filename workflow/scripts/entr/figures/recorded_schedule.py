@@ -1,0 +1,94 @@
+"""Image size, learning rate and momentum of each training step, as recorded."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from entr.figures import charts
+from entr.figures.charts import field_tooltip, with_title
+from entr.figures.figure_data import FigureData, round_numbers
+
+MAX_STEPS = 90
+"""Evenly spaced steps that are drawn per cell, in addition to those on both sides of a jump."""
+QUANTITIES = {"size": "image size, px", "rate": "learning rate", "momentum": "momentum"}
+SCALES: dict[str, dict[str, Any]] = {
+    "size": {"zero": False, "nice": True, "padding": 6},
+    "rate": {"zero": True, "nice": True},
+    "momentum": {"domain": [0, 1]},
+}
+
+
+def plot(data: FigureData) -> charts.Spec:
+    """Plot image size, learning rates and momentum by training step."""
+    steps = data.rows("steps")
+    if not len(steps):
+        return charts.empty_chart("No recorded schedule to plot yet: no cell is finished")
+    of_first_model = steps[steps["model"] == steps.groupby("dataset")["model"].transform("first")]
+    rows = pd.concat([_thin_out(cell) for _, cell in of_first_model.groupby(["dataset", "regime"], sort=False)])
+    datasets = data.names_in(rows, "dataset")
+    long = _quantities(rows)
+    tooltip = [
+        field_tooltip("regime"),
+        field_tooltip("layers"),
+        field_tooltip("phase"),
+        field_tooltip("epoch", "epoch", ".0f"),
+        field_tooltip("step", "step", ".0f"),
+        field_tooltip("value", "value", ".3~g"),
+    ]
+    lines: list[alt.FacetChart] = []
+    for quantity, title in QUANTITIES.items():
+        is_last = quantity == list(QUANTITIES)[-1]
+        panel = (
+            alt.Chart(long[long["quantity"] == quantity])
+            .mark_line(strokeWidth=1.8, strokeJoin="round", opacity=0.85)
+            .encode(
+                x=alt.X("step:Q", title="training step" if is_last else None, axis=alt.Axis(tickCount=5)),
+                y=alt.Y("value:Q", title=title, scale=alt.Scale(**SCALES[quantity]), axis=alt.Axis(tickCount=4)),
+                color=charts.regime_scales(data.design.regimes)["color"],
+                strokeDash=charts.layer_dashes(),
+                tooltip=tooltip,
+            )
+            .properties(width=charts.panel_width(len(datasets)), height=110)
+        )
+        column = alt.Column("dataset:N", sort=datasets, title=None, header=alt.Header(labels=not lines))
+        lines.append(panel.facet(column=column, spacing=12).resolve_scale(x="independent"))
+    return with_title(
+        alt.vconcat(*lines, spacing=8),
+        _title(steps),
+        ["first seed; lines coincide where regimes agree"],
+        "Lines of image size, learning rate and momentum by training step of each regime, one column per dataset.",
+    )
+
+
+def _title(steps: pd.DataFrame) -> str:
+    low, high = int(steps["size"].min()), int(steps["size"].max())
+    sizes = f"image size {low} px" if low == high else f"image sizes {low} to {high} px"
+    rate, momentum = steps["learning_rate"].max(), steps["momentum"].median()
+    return f"Recorded: learning rates up to {rate:.2g}, momentum {momentum:.2g}, {sizes}"
+
+
+def _thin_out(cell: pd.DataFrame) -> pd.DataFrame:
+    """Return evenly spaced steps of a cell, and those on both sides of a jump of size or learning rate."""
+    cell = cell.sort_values("step")
+    jumps = (cell["size"] != cell["size"].shift()) | (cell["learning_rate"].diff() > 0)
+    around_jumps = jumps | jumps.shift(-1, fill_value=True)
+    interval = max(1, len(cell) // MAX_STEPS)
+    return cell[around_jumps | (cell["step"] % interval == 0)]
+
+
+def _quantities(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return size, learning rates of the layer groups and momentum in long format."""
+    keys = ["dataset", "regime", "phase", "epoch", "step"]
+    columns = {
+        "size": ("size", "head"),
+        "learning_rate": ("rate", "head"),
+        "rate_late": ("rate", "late"),
+        "rate_early": ("rate", "early"),
+        "momentum": ("momentum", "head"),
+    }
+    parts = [
+        rows[[*keys, column]].rename(columns={column: "value"}).assign(quantity=quantity, layers=layers)
+        for column, (quantity, layers) in columns.items()
+    ]
+    return round_numbers(pd.concat(parts, ignore_index=True))

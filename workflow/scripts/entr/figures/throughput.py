@@ -1,0 +1,89 @@
+"""Training throughput by image size."""
+
+import altair as alt
+import pandas as pd
+
+from entr.figures import charts, panels
+from entr.figures.charts import field_tooltip, switch, switch_filter, switched_text, with_title
+from entr.figures.figure_data import FigureData, round_numbers
+
+TRAINED_LAYERS = {"all": "all layers trained", "head": "only the head trained"}
+COLOUR = "#2d3142"
+IDEAL_COLOUR = "#8a8a8a"
+
+
+def plot(data: FigureData) -> charts.Spec:
+    """Plot images per second against image size, compared with ideal scaling with the number of pixels."""
+    history = data.rows("history")
+    if not len(history):
+        return charts.empty_chart("No throughput to plot yet: no cell is finished")
+    rows = _throughput_by_size(history)
+    # the phases with most sizes first, because only these can be compared
+    sizes = rows.groupby("layers")["size"].nunique().sort_values(ascending=False, kind="stable")
+    layers = {name: TRAINED_LAYERS[name] for name in sizes.index}
+    layer_switch = switch("layers", "phases with", layers)
+    base = (
+        alt.Chart()
+        .transform_filter(switch_filter("layers"))
+        .encode(
+            x=alt.X(
+                "size:Q",
+                title="image size, px",
+                scale=alt.Scale(zero=False, padding=10),
+                axis=alt.Axis(tickCount=5),
+            )
+        )
+    )
+    y = alt.Y("value:Q", title="images per second", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4, format="~s"))
+    tooltip = [
+        field_tooltip("dataset"),
+        field_tooltip("model"),
+        field_tooltip("size", "image size, px", ".0f"),
+        field_tooltip("value", "images per second", ".1f"),
+        field_tooltip("low", "slowest epoch", ".1f"),
+        field_tooltip("high", "fastest epoch", ".1f"),
+        field_tooltip("ideal", "ideal scaling", ".1f"),
+        field_tooltip("epochs", "epochs", ".0f"),
+    ]
+    panel = alt.layer(
+        base.mark_line(strokeDash=[5, 4], color=IDEAL_COLOUR).encode(y=alt.Y("ideal:Q")),
+        base.mark_rule(color=COLOUR).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_line(color=COLOUR).encode(y=y),
+        base.mark_point(color=COLOUR, filled=True, size=60, opacity=1).encode(y=y, tooltip=tooltip),
+    )
+    return with_title(
+        panels.by_dataset_and_model(data, rows, panel, height=140, independent=["y"]),
+        {name: _title(rows[rows["layers"] == name]) for name in layers},
+        [
+            switched_text(layer_switch, layers),
+            "points: means, lines: range over epochs; dashed: ideal scaling with the number of pixels",
+            data.conditions(),
+        ],
+        "Images per second against image size, one panel per dataset and model.",
+        [layer_switch],
+    )
+
+
+def _throughput_by_size(history: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and range over epochs, and ideal scaling from the largest size."""
+    groups = ["dataset", "model", "layers"]
+    rows = (
+        history.groupby([*groups, "size"], sort=False)["images_per_second"]
+        .agg(value="mean", low="min", high="max", epochs="size")
+        .reset_index()
+    )
+    is_largest = rows.groupby(groups)["size"].transform("max") == rows["size"]
+    largest = rows.loc[is_largest, [*groups, "size", "value"]]
+    rows = rows.merge(largest, on=groups, suffixes=("", "_largest"))
+    return round_numbers(rows.assign(ideal=rows["value_largest"] * (rows["size_largest"] / rows["size"]) ** 2))
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """State the time of a small image relative to a large one."""
+    sizes = rows.groupby(["dataset", "model"])["size"].agg(["min", "max"])
+    small, large = int(sizes["min"].median()), int(sizes["max"].median())
+    if small == large:
+        return "Training throughput at one image size"
+    pairs = rows.pivot_table(index=["dataset", "model"], columns="size", values="value")[[small, large]].dropna()
+    ratio, ideal = (pairs[large] / pairs[small]).median(), (small / large) ** 2
+    return f"An image of {small} px takes {ratio:.2f} times as long as one of {large} px; ideal scaling: {ideal:.2f}"

@@ -1,0 +1,1 @@
+"""What surrounds every job: errors, logs, files, locks, tables, paths and code digests."""

@@ -1,0 +1,1 @@
+"""What a cell writes: the schema of its metrics, and the scores of its predictions."""

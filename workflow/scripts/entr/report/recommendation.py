@@ -1,0 +1,107 @@
+"""The recommended model in words."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from entr.analysis.formatting import format_number, format_percentage
+from entr.analysis.recommendation import GOALS, Choice, Interval, choices_table, choose_models
+from entr.config.study import StudyDesign
+from entr.jobs.files import atomic_write
+from entr.jobs.markdown import render_markdown
+from entr.jobs.tables import read_table, write_table
+
+log = logging.getLogger("entr")
+
+
+def write_recommendation(
+    metrics: str | Path,
+    summary: str | Path,
+    *,
+    design: StudyDesign,
+    limits: Mapping[str, float | None],
+    outputs: Mapping[str, str | Path],
+) -> None:
+    """Choose a model and regime for each dataset and goal, and explain the choice.
+
+    Parameters
+    ----------
+    metrics, summary : path
+        Tables of `aggregation.write_metrics`.
+    design : StudyDesign
+        The design of the study.
+    limits : mapping
+        The section ``recommend`` of the configuration.
+    outputs : mapping of str to path
+        ``table``, a CSV file with one row per dataset and goal, see `Choice`; and ``text``, a Markdown file.
+
+    Raises
+    ------
+    EntrError
+        If a table is damaged.
+    """
+    all_metrics, means = read_table(metrics), read_table(summary)
+    choices = [
+        choice for dataset in design.datasets for choice in choose_models(all_metrics, means, dataset, design, limits)
+    ]
+    for choice in choices:
+        if choice.model:
+            log.info(
+                "%s: %s is %s with %s (A %.1f %%, T %.3g s)",
+                choice.dataset,
+                GOALS[choice.goal][0],
+                choice.model,
+                choice.regime,
+                100 * choice.accuracy.mean,
+                choice.seconds.mean,
+            )
+    write_table(choices_table(choices), outputs["table"])
+    with atomic_write(outputs["text"]) as file:
+        file.write(render_recommendation(choices, design, limits))
+
+
+def render_recommendation(choices: Sequence[Choice], design: StudyDesign, limits: Mapping[str, float | None]) -> str:
+    """Return the recommendation as Markdown.
+
+    Parameters
+    ----------
+    choices : sequence of Choice
+        As `choose_models` yields them.
+    design : StudyDesign
+        The design of the study.
+    limits : mapping
+        The section ``recommend`` of the configuration.
+    """
+    datasets = [
+        {
+            "name": name,
+            "title": title,
+            "choices": [_values(choice) for choice in choices if choice.dataset == name],
+        }
+        for name, title in design.datasets.items()
+    ]
+    goals = {goal: words for goal, (words, _) in GOALS.items()}
+    return render_markdown("recommendation.md.j2", datasets=datasets, goals=goals, limits=list(_describe(limits)))
+
+
+def _describe(limits: Mapping[str, float | None]) -> Iterator[str]:
+    if limits["max_seconds"] is not None:
+        yield f"*T* of at most {limits['max_seconds']:g} s"
+    if limits["min_accuracy"] is not None:
+        yield f"*A* of at least {100 * limits['min_accuracy']:g} %"
+
+
+def _values(choice: Choice) -> dict[str, object]:
+    """Return a choice with its intervals as text."""
+    return vars(choice) | {
+        "accuracy": _format(choice.accuracy, format_percentage),
+        "seconds": _format(choice.seconds, format_number),
+        "efficiency": _format(choice.efficiency, format_number),
+    }
+
+
+def _format(interval: Interval, number: Callable[[float], str]) -> str:
+    text = number(interval.mean)
+    return text if np.isnan(interval.low) else f"{text} [{number(interval.low)}, {number(interval.high)}]"

@@ -1,0 +1,1 @@
+"""One cell of the grid: training, evaluation and checkpoints."""

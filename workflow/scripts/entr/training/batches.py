@@ -1,0 +1,217 @@
+"""Batches of device-resident images: an index, a crop and augmentation; no decoding, workers or copies.
+
+The images of a dataset are one array, moved to the device once, and resized once per phase. A batch is
+an index into that array, a crop, and the augmentation that was drawn for the epoch.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from fastai.data.load import DataLoader
+from fastai.vision.core import imagenet_stats
+from fastcore.basics import chunked
+from numpy.typing import NDArray
+from torch import Tensor
+
+from entr.config.training import Augmentation
+from entr.training.augmentation import AugmentationParams
+from entr.training.resize import ResizedImages
+
+Statistics = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation per channel."""
+
+IMAGES_IN_CPU_CACHE = 4
+"""Images that a CPU augments together: two thirds of the time of a whole batch at 250 px."""
+
+
+class ImageDataset(Protocol):
+    """Squares and class numbers of some images, as `DeviceLoader` needs them."""
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Rows of the images in this dataset."""
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the images are augmented."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are needed."""
+
+    @property
+    def storage(self) -> torch.device:
+        """Where the images are kept."""
+
+    def __len__(self) -> int: ...
+
+    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squares of some images, and their class numbers, on the device."""
+
+
+@dataclass(frozen=True)
+class CropDataset:
+    """Squares cropped from resized images."""
+
+    resized: ResizedImages
+    rows: NDArray[np.intp]
+    augmented: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are needed."""
+        return self.resized.device
+
+    @property
+    def storage(self) -> torch.device:
+        """Where the images are kept."""
+        return self.resized.images.device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squares of some images, and their class numbers, on the device.
+
+        Parameters
+        ----------
+        rows : Tensor
+            Rows of the images, int64 of shape (b,), where the images are kept.
+        corners : Tensor
+            Upper left corner of each square as a fraction of the free room, as in
+            `AugmentationParams`.
+
+        Returns
+        -------
+        squares : Tensor
+            uint8, shape (b, 3, size, size).
+        classes : Tensor
+            int64, shape (b,).
+        """
+        source = self.resized
+        if source.images.shape[2:] == (source.size, source.size):
+            squares = source.images[rows]
+        else:
+            side = torch.arange(source.size, device=rows.device)
+            room = source.extents[rows] - source.size
+            top, left = (room * corners.to(rows.device)).round().long().unbind(1)
+            y, x = top[:, None] + side, left[:, None] + side
+            squares = source.images[rows[:, None, None], :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
+        return squares.to(self.device), source.classes[rows].to(self.device)
+
+
+class MixedSizeDataset:
+    """Squares whose size is drawn for each batch.
+
+    Parameters
+    ----------
+    datasets : sequence of CropDataset
+        The same images at several sizes.
+    """
+
+    def __init__(self, datasets: Sequence[CropDataset]) -> None:
+        self.datasets = datasets
+        self.rows, self.augmented = datasets[0].rows, datasets[0].augmented
+        self.device, self.storage = datasets[0].device, datasets[0].storage
+        self.passes: Counter[int] = Counter()
+        """Images that were drawn so far, by size in px."""
+
+    def __len__(self) -> int:
+        return len(self.datasets[0])
+
+    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squares and class numbers, as `CropDataset.crop` does, and count them by size."""
+        drawn = self.datasets[int(torch.randint(len(self.datasets), ()))]
+        self.passes[drawn.resized.size] += len(rows)
+        return drawn.crop(rows, corners)
+
+
+class DeviceLoader(DataLoader):
+    """fastai's data loader, with each batch taken from the device at once.
+
+    Augmentation is drawn, and moved to the device, for a whole epoch when it begins.
+
+    Parameters
+    ----------
+    dataset : ImageDataset
+        The images.
+    batch_size : int
+        Images per batch.
+    augmentation : Augmentation
+        The random changes to images of an augmented dataset.
+    statistics : tuple
+        Mean and standard deviation per channel by which images are normalised.
+    shuffle : bool
+        Draw a new order each epoch. A last, incomplete batch is dropped then: a batch of one would
+        break BatchNorm.
+    n_parts : int
+        Parts into which each batch is divided, for gradient accumulation.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        batch_size: int,
+        augmentation: Augmentation,
+        statistics: Statistics,
+        *,
+        shuffle: bool = False,
+        n_parts: int = 1,
+        **kwargs: Any,  # noqa: ANN401  fastai passes its own when it makes a similar loader
+    ) -> None:
+        size = min(batch_size, len(dataset))
+        super().__init__(
+            dataset, bs=size, shuffle=shuffle, drop_last=shuffle, indexed=True, device=dataset.device, **kwargs
+        )
+        self.augmentation, self.n_parts = augmentation, min(n_parts, size)
+        mean, std = (torch.tensor(values, device=dataset.device)[:, None, None] for values in statistics)
+        self.scale, self.shift = 1 / std, -mean / std
+
+    def create_batches(self, samples: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images, float32 of shape (b, 3, size, size), and class numbers."""
+        data = self.dataset
+        order = data.rows[list(samples)]
+        drawn = AugmentationParams.draw(self.augmentation, len(order)) if data.augmented else None
+        params = (drawn or AugmentationParams.identity(len(order))).to(data.device)
+        rows = torch.from_numpy(order).to(data.storage)
+        for batch in chunked(range(len(rows)), self.bs, self.drop_last):
+            for part in chunked(batch, -(-self.bs // self.n_parts)):
+                which = slice(part[0], part[-1] + 1)
+                squares, classes = data.crop(rows[which], params.corners[which])
+                yield self._augment_and_normalise(squares, params[which]), classes
+
+    def _augment_and_normalise(self, squares: Tensor, params: AugmentationParams) -> Tensor:
+        """Return augmented, normalised images in the memory layout that convolutions prefer."""
+        images = torch.empty(squares.shape, device=squares.device, memory_format=torch.channels_last)
+        n_together = IMAGES_IN_CPU_CACHE if squares.device.type == "cpu" else len(squares)
+        for begin in range(0, len(squares), n_together):
+            some = slice(begin, begin + n_together)
+            # normalised and laid out in one pass
+            torch.addcmul(self.shift, params[some].apply(squares[some]), self.scale, out=images[some])
+        return images
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Images that an epoch uses, without those of a dropped batch."""
+        return super().__len__() * self.bs
+
+    def __len__(self) -> int:
+        """Return the number of batches, or of their parts."""
+        return super().__len__() * self.n_parts
+
+
+def make_loader(
+    dataset: ImageDataset,
+    batch_size: int,
+    augmentation: Augmentation,
+    *,
+    statistics: Statistics = imagenet_stats,
+    shuffle: bool = False,
+    n_parts: int = 1,
+) -> DeviceLoader:
+    """Return a loader of normalised images, by default with the statistics of ImageNet; see `DeviceLoader`."""
+    return DeviceLoader(dataset, batch_size, augmentation, statistics, shuffle=shuffle, n_parts=n_parts)

@@ -1,0 +1,170 @@
+"""fastai callbacks: image size, compilation, recording of steps and epochs, TensorBoard."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.data.core import DataLoaders
+from fastai.learner import AvgSmoothLoss, Learner, Recorder
+from torch import Tensor
+
+from entr.config.training_plan import PhasePlan
+from entr.jobs.errors import EntrError
+from entr.training.cell_state import CellState
+from entr.training.progress_log import Progress, relative_work
+
+
+class DeviceSmoothLoss(AvgSmoothLoss):
+    """fastai's smoothed training loss, kept on the device.
+
+    fastai copies the loss to the host in every step, and so waits for the device within *T*.
+    """
+
+    count: int
+    val: Tensor
+
+    def accumulate(self, learn: Learner) -> None:
+        """Add the loss of a step."""
+        loss = learn.loss.detach().mean()
+        # a zero made on the device, because a copy from the host would be waited for
+        smoothed = self.val if self.count else torch.zeros_like(loss)
+        self.count += 1
+        self.val = torch.lerp(loss, smoothed, self.beta)
+
+
+def device_recorder() -> Recorder:
+    """Return fastai's recorder without a copy from the device in training steps."""
+    recorder = Recorder()
+    recorder.smooth_loss = DeviceSmoothLoss()
+    return recorder
+
+
+class SizeByEpoch(Callback):
+    """The image size of each epoch, set before its training is timed."""
+
+    order = -101
+
+    def __init__(self, loaders: Sequence[DataLoaders]) -> None:
+        self.loaders = loaders
+
+    def before_epoch(self) -> None:  # noqa: D102
+        self.learn.dls = self.loaders[self.epoch]
+
+
+class CompiledSteps(Callback):
+    """Compiled code in training only: each other batch size or mode would be compiled as well."""
+
+    order = -102
+
+    def before_train(self) -> None:  # noqa: D102
+        torch.compiler.set_stance("default")
+
+    def before_validate(self) -> None:  # noqa: D102
+        torch.compiler.set_stance("force_eager")
+
+
+class StepRecorder(Callback):
+    """Recorder of the size, learning rates, momentum and loss of each training step."""
+
+    order = 60
+
+    def __init__(self, phase: PhasePlan, state: CellState) -> None:
+        self.phase, self.state = phase, state
+
+    def before_train(self) -> None:  # noqa: D102
+        self.rows: list[dict[str, Any]] = []
+        self.losses: list[Tensor] = []
+
+    def after_step(self) -> None:  # noqa: D102
+        early, late, head = self.opt.hypers
+        self.rows.append(
+            {
+                "size": self.xb[0].shape[-1],
+                "rate_early": early["lr"],
+                "rate_late": late["lr"],
+                "learning_rate": head["lr"],
+                "momentum": head["mom"],
+            }
+        )
+        self.losses.append(self.loss.detach())
+
+    def after_train(self) -> None:  # noqa: D102
+        shared = {"phase": self.phase.phase, "epoch": self.state.epoch}
+        steps = self.state.steps
+        # the device is waited for once, after the clock has stopped
+        for row, loss in zip(self.rows, torch.stack(self.losses).tolist(), strict=True):
+            steps.append({"step": len(steps) + 1, **shared, **row, "loss": loss})
+
+
+class EpochRecorder(Callback):
+    """Recorder of losses, accuracy and speed of each epoch, after fastai's recorder; it also logs them."""
+
+    order = 70
+
+    def __init__(self, phase: PhasePlan, state: CellState, progress: Progress) -> None:
+        self.phase, self.state, self.progress = phase, state, progress
+
+    def before_epoch(self) -> None:  # noqa: D102
+        self.state.epoch += 1
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.training and self.iter == 0:
+            self.learning_rate = self.opt.hypers[-1]["lr"]
+        if self.training and self.progress.is_due():
+            share = 100 * (self.iter + 1) / self.n_iter
+            self.progress.log(self.phase, self._size(), f"{share:.0f} % of the epoch")
+
+    def _size(self) -> int:
+        return self.phase.network_size_in(self.epoch)
+
+    def after_epoch(self) -> None:  # noqa: D102
+        training_loss, validation_loss, accuracy = self.recorder.final_record
+        clock = self.learn.epoch_clock  # fastai names the attribute after the class `EpochClock`
+        images = self.dls.train.images_per_epoch
+        self.state.history.append(
+            {
+                "epoch": self.state.epoch,
+                "phase": self.phase.phase,
+                "size": self._size(),
+                "layers": self.phase.layers,
+                "learning_rate": self.learning_rate,
+                "training_loss": training_loss,
+                "validation_loss": validation_loss,
+                "accuracy": accuracy,
+                "training_seconds": clock.training_seconds,
+                "validation_seconds": clock.validation_seconds,
+                "images_per_second": images / clock.training_seconds,
+            }
+        )
+        if not math.isfinite(training_loss):
+            # the error itself is raised by the trainer, because fastai rewords exceptions of callbacks
+            raise CancelFitException
+        self.state.work_done += relative_work(self.phase, self.epoch)
+        losses = f"training loss {training_loss:.3f}, validation loss {validation_loss:.3f}"
+        self.progress.log(self.phase, self._size(), f"{losses}, validation accuracy {100 * accuracy:.1f} %")
+
+
+def tensorboard_callback(folder: Path) -> Callback:
+    """Return fastai's TensorBoard callback, restricted to epochs because steps are timed.
+
+    Raises
+    ------
+    EntrError
+        If TensorBoard is not installed.
+    """
+    try:
+        from fastai.callback.tensorboard import TensorBoardCallback  # noqa: PLC0415  an optional dependency
+    except ImportError as error:
+        raise EntrError(
+            f"logger: tensorboard needs the package {error.name}, which is not installed; run "
+            "`uv pip install tensorboard`, or set logger: none"
+        ) from error
+
+    class EpochTensorBoard(TensorBoardCallback):
+        def after_batch(self) -> None:
+            """Write nothing within the timed steps."""
+
+    return EpochTensorBoard(folder, trace_model=False, log_preds=False)

@@ -1,0 +1,138 @@
+"""One cell of the grid: a model trained through the phases of a regime, timed, evaluated and written."""
+
+import hashlib
+from pathlib import Path
+
+from safetensors.torch import save
+
+from entr.config.training_plan import Plan
+from entr.devices import torch_device
+from entr.jobs.files import atomic_write, sha256
+from entr.jobs.locks import exclusive_lock
+from entr.jobs.tables import write_table
+from entr.metrics.schema import Cell, Metrics
+from entr.training.checkpoint import Checkpoint, lock_path
+from entr.training.clock import Clock
+from entr.training.evaluation import Evaluator
+from entr.training.resize import PackedImages
+from entr.training.trainer import Trainer
+
+
+def train_cell(
+    cell: Cell,
+    plan: Plan,
+    *,
+    pixels: str | Path,
+    manifest: str | Path,
+    split: str | Path,
+    weights: str | Path | None,
+    folder: str | Path,
+    checkpoint: str | Path,
+    code: str = "",
+    tensorboard: Path | None = None,
+) -> None:
+    """Train, evaluate and write one cell, resuming from its checkpoint if there is one.
+
+    All random numbers of a phase come from the seed and the name of the phase, and each phase has a
+    fresh optimizer. So the weights after a phase are all that the next one needs, and on a CPU an
+    interrupted cell gives bit-identical results; on a GPU it does so if `training.deterministic` is set.
+
+    Parameters
+    ----------
+    cell, plan : Cell, Plan
+        Which cell, and how it is trained.
+    pixels, manifest, split : path
+        The packed images, the manifest of their rows, and which of them are for validation.
+    weights : path or None
+        Pretrained weights of the whole model, or None for random initialisation.
+    folder : path
+        Gets ``metrics.json`` (`metrics.schema.Metrics`), ``history.csv`` (one row per epoch),
+        ``steps.csv`` (one row per training step), ``lr_find.csv`` (one row per step of the
+        learning-rate finder), ``predictions.csv`` (one row per stage, resolution and validation
+        image) and ``model.safetensors``; the metrics are written last.
+    checkpoint : path
+        Written after each phase, and removed when the cell is finished.
+    code : str
+        Digest of the code; a checkpoint of other code is not resumed from.
+    tensorboard : Path, optional
+        Directory of TensorBoard's logs.
+
+    Raises
+    ------
+    EntrError
+        If the device is missing or too small, the weights do not match the model, the loss is not
+        finite, or another process trains the same cell.
+    """
+    with exclusive_lock(lock_path(checkpoint), f"the cell {cell}"):
+        device = torch_device.choose_device(plan.training.device)
+        clock = Clock.from_process_start(device)
+        identity = {
+            "configuration": _digest(cell.model_dump_json(), plan.model_dump_json()),
+            "code": code,
+            "data": _digest(sha256(manifest), sha256(split), _size_and_time(pixels)),
+            "weights": sha256(weights) if weights else "none",
+            "machine": torch_device.describe_environment(device).model_dump_json(),
+        }
+        saved = Checkpoint(Path(checkpoint), identity)
+        state, tensors = saved.load() or (None, None)
+        trainer = Trainer(cell, plan, PackedImages.open(pixels, manifest, split), weights, clock, state, tensorboard)
+        if tensors is not None:
+            trainer.resume(tensors)
+        evaluator = Evaluator(trainer)
+
+        for phase in plan.phases[trainer.state.phases_finished :]:
+            trainer.train(phase)
+            if phase.phase == plan.training.subtotal_after:
+                evaluator.evaluate("sub-total", phase.size)
+            trainer.save(saved)
+        evaluator.evaluate("total", plan.phases[-1].size)
+        evaluator.evaluate("total-tta", plan.tta_size)
+
+        write_cell(trainer, Path(folder))
+        saved.remove()
+
+
+def write_cell(trainer: Trainer, folder: Path) -> None:
+    """Write the files of a finished cell, the metrics last; see `train_cell`."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in trainer.model.state_dict().items()}
+    metadata = {"model": trainer.cell.model, "classes": "\n".join(trainer.packed.labels)}
+    with atomic_write(folder / "model.safetensors", "wb") as file:
+        file.write(save(tensors, metadata))
+    for name, table in trainer.state.tables().items():
+        write_table(table, folder / f"{name}.csv")
+    with atomic_write(folder / "metrics.json") as file:
+        file.write(cell_metrics(trainer).model_dump_json(indent=2) + "\n")
+
+
+def cell_metrics(trainer: Trainer) -> Metrics:
+    """Return the metrics of a finished cell."""
+    plan, packed, state = trainer.plan, trainer.packed, trainer.state
+    return Metrics(
+        **trainer.cell.model_dump(),
+        plan=plan,
+        precision=trainer.precision,
+        epochs=plan.epochs,
+        classes=len(packed.labels),
+        training_images=len(packed.training_rows),
+        validation_images=len(packed.validation_rows),
+        evaluations=tuple(state.evaluations),
+        diagnostics=tuple(state.diagnostics),
+        other_sizes=state.other_sizes,
+        seconds_until=state.seconds_until,
+        image_passes=state.image_passes,
+        seconds=trainer.clock.summary(),
+        peak_memory_mb=trainer.peak_memory() / 1e6 if trainer.device.type == "cuda" else None,
+        seconds_to_first_step=trainer.seconds_to_first_step,
+        resumed=state.times_resumed,
+        environment=torch_device.describe_environment(trainer.device),
+    )
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _size_and_time(path: str | Path) -> str:
+    """Return what tells a file of gigabytes from another without reading it."""
+    status = Path(path).stat()
+    return f"{status.st_size}\0{status.st_mtime_ns}"

@@ -1,0 +1,242 @@
+"""Training of a cell, phase by phase, with fastai's `Learner`, schedules and callbacks.
+
+The phases are those of fast.ai's course of 2018. *T* is the time spent in training steps and in the
+resizing that they need; everything else is timed separately.
+"""
+
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.schedule import ParamScheduler, minimum, steep, valley
+from fastai.data.core import DataLoaders
+from fastcore.basics import risinstance
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from entr.config.training_plan import PhasePlan, Plan
+from entr.devices import torch_device
+from entr.jobs.errors import EntrError
+from entr.metrics.schema import Cell
+from entr.models import architectures
+from entr.training.batches import CropDataset, DeviceLoader, MixedSizeDataset, make_loader
+from entr.training.callbacks import EpochRecorder, SizeByEpoch, StepRecorder, tensorboard_callback
+from entr.training.cell_state import CellState
+from entr.training.checkpoint import Checkpoint
+from entr.training.clock import Clock, EpochClock
+from entr.training.errors import device_errors, micro_batch_size
+from entr.training.learner import make_learner, set_trainable
+from entr.training.lr_schedule import CosineRestarts
+from entr.training.progress_log import Progress
+from entr.training.resize import PackedImages, ResizedImages, resize_images
+from entr.training.seeding import seed_all
+
+log = logging.getLogger("entr")
+
+SUGGESTIONS = {"valley": valley, "steep": steep, "minimum": minimum}
+"""fastai's rules that suggest a learning rate from the finder's curve."""
+SKIPPED_AT_END = 5
+"""Last points of the finder's curve that the rules ignore, as in fastai; they also ignore the first tenth."""
+MIN_POINTS_TO_SUGGEST = 6
+"""Fewest points of the finder's curve from which a suggestion is more than chance."""
+
+
+class Trainer:
+    """A model that trains through the phases of a plan.
+
+    Parameters
+    ----------
+    cell, plan : Cell, Plan
+        Which cell, and how it is trained.
+    packed : PackedImages
+        The images, moved to the device of the clock.
+    weights : path, optional
+        Pretrained weights of the whole model; without them the backbone is randomly initialised.
+    clock : Clock
+        Times the parts of the cell.
+    state : CellState, optional
+        What an interrupted process has recorded.
+    tensorboard : path, optional
+        Directory of TensorBoard's logs, with a sub-directory per phase.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        plan: Plan,
+        packed: PackedImages,
+        weights: str | Path | None,
+        clock: Clock,
+        state: CellState | None = None,
+        tensorboard: Path | None = None,
+    ) -> None:
+        self.cell, self.plan, self.clock, self.tensorboard = cell, plan, clock, tensorboard
+        self.settings, self.device = plan.training, clock.device
+        self.state = CellState() if state is None else state
+        self.progress = Progress(cell, plan, clock, self.state)
+        self.seconds_to_first_step: float | None = None
+        with clock.on("loading"):
+            self.packed = packed.to(self.device)
+            if weights is None:
+                log.warning(
+                    "%s: no pretrained weights: the backbone is randomly initialised and all layers are trained", cell
+                )
+            seed_all(cell.seed, "network")
+            model = architectures.build_model(cell.model, len(packed.labels), self.settings.dropout, weights)
+            self.splitter = architectures.layer_group_splitter(cell.model)
+            self.initial_weights = self.group_weights(model)
+            self.statistics = architectures.normalization(cell.model)
+            torch_device.configure_kernels(tf32=self.settings.tf32, deterministic=self.settings.deterministic)
+            self.precision = torch_device.choose_precision(self.settings.precision, self.device)
+            batch_size = min(self.settings.batch_size, len(packed.training_rows))
+            self.learner = make_learner(model, self.splitter, self.settings, self.device, self.precision, batch_size)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that trains."""
+        return self.learner.model
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the weights and the state to a checkpoint."""
+        with self.clock.on("checkpoint"):
+            self.state.seconds, self.state.wall = dict(self.clock.seconds), self.clock.now()
+            self.state.peak_memory = self.peak_memory()
+            weights = {name: tensor.cpu().numpy() for name, tensor in self.model.state_dict().items()}
+            checkpoint.save(self.state, weights)
+
+    def resume(self, weights: Mapping[str, NDArray]) -> None:
+        """Continue after the last finished phase of an interrupted process, whose state this trainer has."""
+        self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        self.clock.resume(self.state.seconds, self.state.wall)
+        self.state.times_resumed += 1
+        log.info("%s: resuming from the checkpoint after phase %s", self.cell, self.state.history[-1]["phase"])
+
+    def peak_memory(self) -> int:
+        """Return the most bytes that were allocated on a GPU, in earlier processes of the cell too."""
+        here = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else 0
+        return max(self.state.peak_memory, here)
+
+    def group_weights(self, model: nn.Module) -> list[Tensor]:
+        """Return a flat copy of the parameters of each layer group: early layers, late layers, head."""
+        return [torch.cat([one.detach().flatten() for one in group]).cpu() for group in self.splitter(model)]
+
+    def train(self, phase: PhasePlan) -> None:
+        """Train one phase: record the finder's curve, then run the cycles of the phase."""
+        with device_errors(self.cell, self.settings, self.device, f"phase {phase.phase}", phase.size):
+            with self.clock.on("resize"):
+                images = {size: self.resize(size, phase.upsample_to) for size in phase.stored_sizes()}
+            set_trainable(self.learner, phase.layers)
+            if self.seconds_to_first_step is None:
+                self.seconds_to_first_step = self.clock.now() - self.clock.earlier
+            with self.clock.on("lr_finder"):
+                # at every size, because that also warms the device up; the last size is the phase's own
+                for resized in images.values():
+                    learning_rate = self._find_learning_rate(phase, resized)
+            seed_all(self.cell.seed, phase.phase)
+            loaders = self._loaders_by_epoch(phase, images)
+            schedule = CosineRestarts(phase.learning_rates(learning_rate), phase.lengths)
+            callbacks = [
+                SizeByEpoch(loaders),
+                EpochClock(self.clock),
+                ParamScheduler({"lr": schedule}),
+                StepRecorder(phase, self.state),
+                EpochRecorder(phase, self.state, self.progress),
+            ]
+            if self.tensorboard:
+                callbacks.append(tensorboard_callback(self.tensorboard / phase.phase))
+            with self.learner.no_logging():
+                self.learner.fit(phase.epochs, cbs=callbacks, reset_opt=True)
+        self._check_loss()
+        self._count_passes(phase, loaders)
+        self.state.phases_finished += 1
+
+    def resize(self, size: int, upsample_to: int | None = None) -> ResizedImages:
+        """Return all images at a size, on the device."""
+        return resize_images(self.packed, size, self.settings.resize_method, self.device, upsample_to)
+
+    def loaders(self, *images: ResizedImages) -> DataLoaders:
+        """Return training batches, of drawn sizes if there are several, and validation batches of the last size."""
+        loader = partial(make_loader, augmentation=self.settings.augmentation, statistics=self.statistics)
+        crops = [CropDataset(resized, self.packed.training_rows, augmented=True) for resized in images]
+        training = MixedSizeDataset(crops) if len(crops) > 1 else crops[0]
+        validation = CropDataset(images[-1], self.packed.validation_rows, augmented=False)
+        return DataLoaders(
+            loader(training, self.settings.batch_size, shuffle=True, n_parts=self.settings.gradient_accumulation),
+            loader(validation, micro_batch_size(self.settings)),
+            device=self.device,
+        )
+
+    def predict(self, loader: DeviceLoader) -> Tensor:
+        """Return class probabilities of the images of a loader, shape (n, classes), on the host.
+
+        They are computed in float32, whatever the precision of training: near-ties of two classes
+        would be decided by the rounding of bf16. cuDNN does not autotune, because most sizes and
+        batches occur only once.
+        """
+        # what fastai asks about batches it asks the learner's own loaders, of which a trained cell has none
+        self.learner.dls = DataLoaders(loader, device=self.device)
+        autotune = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = False
+        try:
+            mixed_precision = list(self.learner.cbs.filter(risinstance(MixedPrecision)))
+            with self.learner.removed_cbs(mixed_precision), torch.autocast(self.device.type, enabled=False):
+                return self.learner.get_preds(dl=loader, reorder=False)[0]
+        finally:
+            torch.backends.cudnn.benchmark = autotune
+
+    def _loaders_by_epoch(self, phase: PhasePlan, images: Mapping[int, ResizedImages]) -> list[DataLoaders]:
+        if phase.drawn:
+            return [self.loaders(*images.values())] * phase.epochs
+        by_size = {size: self.loaders(resized) for size, resized in images.items()}
+        return [by_size[size] for size in phase.sizes]
+
+    def _count_passes(self, phase: PhasePlan, loaders: Sequence[DataLoaders]) -> None:
+        """Count the images that went through the phase, by the size that the model received."""
+        if phase.drawn:
+            self.state.passes.update(loaders[0].train.dataset.passes)
+            return
+        for epoch, one in enumerate(loaders):
+            self.state.passes[phase.network_size_in(epoch)] += one.train.images_per_epoch
+
+    def _check_loss(self) -> None:
+        last = self.state.history[-1]
+        if not math.isfinite(last["training_loss"]):
+            raise EntrError(
+                f"{self.cell}: the training loss is {last['training_loss']} in phase {last['phase']}, epoch "
+                f"{last['epoch']}, at learning rate {last['learning_rate']:g}; lower training.learning_rate"
+            )
+
+    def _find_learning_rate(self, phase: PhasePlan, images: ResizedImages) -> float:
+        """Run fastai's finder, which restores the model, record its curve, and return the head's learning rate."""
+        finder = self.settings.lr_finder
+        seed_all(self.cell.seed, f"{phase.phase} finder")
+        self.learner.dls = self.loaders(images)
+        with tempfile.TemporaryDirectory() as folder:
+            self.learner.path = Path(folder)
+            self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
+        rates, losses = self.learner.recorder.lrs, [float(loss) for loss in self.learner.recorder.losses]
+        self.state.lr_find += [
+            {"phase": phase.phase, "size": images.size, "step": step, "learning_rate": rate, "loss": loss}
+            for step, (rate, loss) in enumerate(zip(rates, losses, strict=True))
+        ]
+        if finder.rule == "none":
+            return self.settings.learning_rate
+        begin, end = finder.steps // 10, len(rates) - SKIPPED_AT_END
+        if end - begin < MIN_POINTS_TO_SUGGEST:
+            raise EntrError(
+                f"{self.cell}: the learning-rate finder of phase {phase.phase} stopped after {len(rates)} of "
+                f"{finder.steps} steps, too few to suggest a learning rate; set training.lr_finder.rule: none, or "
+                "lower training.lr_finder.end"
+            )
+        rule = SUGGESTIONS[finder.rule]
+        suggested, _ = rule(torch.tensor(rates[begin:end]), torch.tensor(losses[begin:end]), finder.steps)
+        log.info(
+            "%s: learning rate %.2g in phase %s, suggested by the LR finder (%s)",
+            *(self.cell, suggested, phase.phase, finder.rule),
+        )
+        return suggested

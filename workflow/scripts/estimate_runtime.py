@@ -1,0 +1,18 @@
+"""Estimate the runtime of the grid."""
+
+from pathlib import Path
+
+from entr.benchmark.runtime_estimate import write_estimate
+from entr.jobs.logs import configure_logging
+
+configure_logging(snakemake.log[0])
+write_estimate(
+    snakemake.params.metrics,
+    snakemake.params.plans,
+    pixels={Path(path).parent.name: path for path in snakemake.input.pixels},
+    manifest={Path(path).parent.name: path for path in snakemake.input.manifest},
+    split={Path(path).parents[1].name: path for path in snakemake.input.split},
+    weights={Path(path).stem: path for path in snakemake.input.get("weights", ())},
+    benchmark_seconds=snakemake.params.benchmark_seconds,
+    table=snakemake.params.table,
+)
