@@ -1,4 +1,4 @@
-"""Small real images, made once a session, and ways to run the workflow as a user does."""
+"""Fixtures: small real images, made once per session, and running the workflow as a user does."""
 
 import os
 import shutil
@@ -11,13 +11,15 @@ import pytest
 import server as real_server
 from hypothesis import HealthCheck, settings
 
-from entr import images, micrographs, splits
-from entr.config import Images
+from entr.config.schema import Images
+from entr.data import downscale, split
+from entr.data.pack import pack_images
+from entr.data.sources import micrographs
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
-# no clock decides, and a change is judged by the same examples on every machine
+# no time limits, and the same examples on every machine
 settings.register_profile(
     "entr",
     deadline=None,
@@ -29,39 +31,39 @@ settings.load_profile("entr")
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
-    """Ten real renderings of each of the seven classes."""
+    """Directory with ten rendered images of each of the seven classes."""
     folder = tmp_path_factory.mktemp("originals")
-    micrographs.write(folder, 10, seed=0, processes=2)
+    micrographs.render_dataset(folder, 10, seed=0, processes=2)
     return folder
 
 
 @pytest.fixture(scope="session")
 def dataset(originals, tmp_path_factory):
-    """A folder with the manifest, pixels and the split of seed 0 of the small images."""
+    """Directory with the manifest, the packed images and the split of seed 0."""
     folder = tmp_path_factory.mktemp("dataset")
-    images.downscale(originals, Images(max_size=64).model_dump(), processes=2, **outputs_of_downscale(folder))
-    images.pack(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
-    splits.split(folder / "manifest.csv", folder / "split.csv", seed=0, folds=5)
+    downscale.downscale_dataset(
+        originals, Images(max_side=64).model_dump(), processes=2, **outputs_of_downscale(folder)
+    )
+    pack_images(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
+    split.split_dataset(folder / "manifest.csv", folder / "split.csv", seed=0, folds=5)
     return folder
 
 
 def outputs_of_downscale(folder):
-    """Name the files that downscaling leaves, as the rule does."""
-    return {"images": folder / "images"} | {
-        name: folder / f"{file}.csv"
-        for name, file in {"manifest": "manifest", "rejected": "rejected", "pairs": "duplicates"}.items()
-    }
+    """Return the files that downscaling writes, named as in the rule."""
+    tables = {name: folder / f"{name}.csv" for name in ("manifest", "rejected", "duplicates")}
+    return {"images": folder / "images"} | tables
 
 
 @pytest.fixture
 def server():
-    """A real HTTP server on this machine; stands for the internet, which is out of reach here."""
+    """A real HTTP server on this machine, in place of the internet."""
     with real_server.running() as running:
         yield running
 
 
 def run_snakemake(snakefile, directory, *options, check=True, **environment):
-    """Run snakemake as a user does and return the finished process, with its whole output."""
+    """Run snakemake as a user does, and return the finished process with its whole output."""
     program = shutil.which("snakemake", path=Path(sys.executable).parent)
     command = [program, "--snakefile", snakefile, "--directory", directory, *options]
     environment = os.environ | {"XDG_CACHE_HOME": str(Path(directory, ".cache"))} | environment
@@ -73,13 +75,13 @@ def run_snakemake(snakefile, directory, *options, check=True, **environment):
 
 @pytest.fixture
 def snakemake(tmp_path):
-    """Run snakemake on this repository, with results in a folder of the test's own."""
+    """Function that runs snakemake on this repository, with results in a temporary directory."""
     return partial(run_snakemake, ROOT / "Snakefile", tmp_path)
 
 
 @pytest.fixture
 def shared_data():
-    """The real data sets beside the checkout."""
+    """Directory of real datasets next to the checkout; skips the test if there is none."""
     if not SHARED.is_dir():
-        pytest.skip(f"no real data sets beside the checkout: {SHARED} is absent")
+        pytest.skip(f"no real datasets next to the checkout: {SHARED} is missing")
     return SHARED

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that serves files well or badly, as each is told to."""
+"""A real HTTP server on this machine, whose files can be served with errors."""
 
 import gzip
 import threading
@@ -11,41 +11,43 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class File:
-    """What is served at a path, and what goes wrong with it."""
+    """A served file, and the errors with which it is served."""
 
     content: bytes
     statuses: list[int] = field(default_factory=list)
-    """Answers to the first requests, before the file is served."""
+    """HTTP status codes of the first responses, before the file is served."""
     retry_after: str = ""
-    breaks: int = 0
-    """How many answers end after half of what they announced."""
+    interruptions: int = 0
+    """Number of responses that end after half of the announced bytes."""
     redirect: str = ""
-    tag: bool = True
-    """Whether an ETag vouches for resuming."""
+    has_etag: bool = True
+    """Whether responses have an ETag, which allows clients to resume."""
     gzipped: bool = False
-    says_length: bool = True
-    drips: bool = False
-    """One byte now and then, without end."""
+    has_length: bool = True
+    trickles: bool = False
+    """Send one byte at intervals, endlessly."""
     pause: threading.Event | None = None
-    """Stop in the middle until this is set."""
+    """Stop in the middle of a response until this is set."""
     content_type: str = "application/octet-stream"
     headers: dict[str, str] = field(default_factory=dict)
 
 
 class Server:
-    """Files by path, and the requests that came."""
+    """Served files by path, and the requests received."""
 
     def __init__(self, port):
         self.address = f"http://127.0.0.1:{port}"
-        self.files, self.requests, self.busy, self.busiest = {}, [], 0, 0
+        self.files, self.requests, self.concurrent, self.max_concurrent = {}, [], 0, 0
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
     def add(self, path, content=b"", **options):
+        """Serve content at a path, and return its URL."""
         self.files[path] = File(content, **options)
         return self.address + path
 
     def ranges(self, path):
-        return [headers.get("Range") for asked, headers in self.requests if asked == path]
+        """Return the Range header of each request for a path."""
+        return [headers.get("Range") for requested, headers in self.requests if requested == path]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,66 +61,76 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         with served.lock:
             served.requests.append((path, dict(self.headers)))
-            served.busy += 1
-            served.busiest = max(served.busiest, served.busy)
+            served.concurrent += 1
+            served.max_concurrent = max(served.max_concurrent, served.concurrent)
         try:
-            self._answer(served.files.get(path), served)
+            self._respond(served.files.get(path), served)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
             with served.lock:
-                served.busy -= 1
+                served.concurrent -= 1
 
-    def _answer(self, file, served):
-        if file is None or file.redirect or file.statuses:
-            status = 404 if file is None else file.statuses.pop(0) if file.statuses else 302
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            for name, value in file.headers.items() if file is not None else ():
+    do_HEAD = do_GET  # noqa: N815  named by http.server
+
+    def _respond(self, file, served):
+        if file is None:
+            self._send_status(404)
+        elif file.statuses:
+            self._send_status(file.statuses.pop(0), file)
+        elif file.redirect:
+            self._send_status(302, file)
+        else:
+            self._send_file(file, served)
+
+    def _send_status(self, status, file=None):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        if file is not None:
+            for name, value in file.headers.items():
                 self.send_header(name, value)
-            if file is not None and file.redirect:
+            if file.redirect:
                 self.send_header("Location", file.redirect)
-            if file is not None and file.retry_after:
+            if file.retry_after:
                 self.send_header("Retry-After", file.retry_after)
-            self.end_headers()
-            return
+        self.end_headers()
+
+    def _send_file(self, file, served):
         content = gzip.compress(file.content) if file.gzipped else file.content
-        tag = f'"{sha256(content).hexdigest()[:16]}"'
+        etag = f'"{sha256(content).hexdigest()[:16]}"'
         begin = 0
-        asked = self.headers.get("Range", "")
-        if file.tag and asked and self.headers.get("If-Range", tag) == tag:
-            begin = int(asked.removeprefix("bytes=").rstrip("-"))
+        requested = self.headers.get("Range", "")
+        if file.has_etag and requested and self.headers.get("If-Range", etag) == etag:
+            begin = int(requested.removeprefix("bytes=").rstrip("-"))
+        rest = content[begin:]
         self.send_response(206 if begin else 200)
         self.send_header("Content-Type", file.content_type)
         for name, value in file.headers.items():
             self.send_header(name, value)
         if begin:
             self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
-        if file.tag:
-            self.send_header("ETag", tag)
+        if file.has_etag:
+            self.send_header("ETag", etag)
         if file.gzipped:
             self.send_header("Content-Encoding", "gzip")
-        rest = content[begin:]
-        if file.says_length:
+        if file.has_length:
             self.send_header("Content-Length", str(len(rest)))
         else:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self._send(rest, file, served)
+            self._send_body(rest, file, served)
 
-    do_HEAD = do_GET  # noqa: N815  named by http.server
-
-    def _send(self, rest, file, served):
+    def _send_body(self, rest, file, served):
         half = len(rest) // 2
-        self.close_connection = not file.says_length
-        if file.drips:
+        self.close_connection = not file.has_length
+        if file.trickles:
             while not served.stopped.is_set():
                 self.wfile.write(b"x")
                 self.wfile.flush()
                 time.sleep(0.05)
-        elif file.breaks:
-            file.breaks -= 1
+        elif file.interruptions:
+            file.interruptions -= 1
             self.wfile.write(rest[:half])
             self.close_connection = True
         else:
@@ -129,17 +141,17 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(rest[half:])
 
 
-class Quiet(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """A client that goes away is part of the tests."""
+        """Ignore clients that disconnect, which tests do on purpose."""
 
 
 @contextmanager
 def running():
     """Run a server in threads of this process."""
-    with Quiet(("127.0.0.1", 0), Handler) as server:
+    with QuietServer(("127.0.0.1", 0), Handler) as server:
         server.served = Server(server.server_port)
         threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield server.served

@@ -1,4 +1,4 @@
-"""Simulated tables of a grid, with the columns of real ones; for tests and for timing, and for nothing else."""
+"""Simulated tables of a grid with the columns of real ones, for tests only."""
 
 import itertools
 from functools import cache, partial
@@ -7,8 +7,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from entr import statistics, tables
-from entr.regimes import Plan, Regime, Training
+from entr.analysis import aggregation, paired_effects
+from entr.analysis.estimation import validation_training_ratio
+from entr.config.regimes import Regime
+from entr.config.study import StudyDesign
+from entr.config.training import Training
+from entr.config.training_plan import Plan
+from entr.figures.figure_data import FigureData
+from entr.metrics.labels import CELL
 
 SIZES = {
     "no-increase": (250, 250, 250, 250),
@@ -24,6 +30,22 @@ REGIMES = ("no-increase", "gradual", "stepwise")
 CLASSES = {"ucm": 21, "steel": 7, "bees": 22}
 LEVEL = {"ucm": 0.93, "steel": 0.8, "bees": 0.78}
 NAMES = ("nan", "null", "</script>", "a|b", 'quo"te', "É", "agricultural")
+"""Class names that are easily damaged by CSV, JSON or HTML."""
+
+
+def design(datasets=("ucm",), models=("resnet18", "resnet50"), regimes=REGIMES, seeds=2, **changes):
+    """Return the design of a simulated grid."""
+    fields = {
+        "datasets": {name: TITLES.get(name, name) for name in datasets},
+        "stand_in_for": dict.fromkeys(datasets),
+        "models": models,
+        "regimes": regimes,
+        "seeds": range(seeds),
+        "control": "no-increase",
+        "time_basis": "training",
+        "folds": 10,
+    }
+    return StudyDesign(**fields | changes)
 
 
 def sizes_of(regime):
@@ -31,7 +53,7 @@ def sizes_of(regime):
 
 
 def plans(datasets, regimes):
-    """Return the paper's plan of each dataset and regime, as plain values."""
+    """Return the paper's training plan for each dataset and regime, as plain values."""
 
     def plan(regime):
         sizes = dict(zip(PHASES, sizes_of(regime), strict=True))
@@ -40,41 +62,50 @@ def plans(datasets, regimes):
     return {dataset: {regime: plan(regime) for regime in regimes} for dataset in datasets}
 
 
+def figure_data(tables, images=None, **factors):
+    """Return the data of figures; `factors` are arguments of `design`."""
+    study = design(**factors)
+    return FigureData(tables, study, plans=plans(study.datasets, study.regimes), images=images or {})
+
+
 @cache
 def grid(
     datasets=("ucm",),
     models=("resnet18", "resnet50"),
     regimes=REGIMES,
     seeds=2,
-    bases=("training", "forward", "latency"),
+    time_bases=("training", "forward", "latency"),
 ):
-    """Return every table by name, not to be changed."""
+    """Return every table by name. They are cached, so do not modify them."""
     rng = np.random.default_rng(0)
     histories = pd.concat(
         [_history(rng, *cell) for cell in itertools.product(datasets, models, regimes, range(seeds))], ignore_index=True
     )
-    cells = pd.DataFrame(
-        [row for cell, own in histories.groupby(tables.CELL, sort=False) for row in _cell(rng, cell, own, bases)]
+    metrics = pd.DataFrame(
+        [
+            row
+            for cell, history in histories.groupby(CELL, sort=False)
+            for row in _metrics(rng, cell, history, time_bases)
+        ]
     )
-    # those at the full size are many and alike
-    own = cells[cells["at"] == "phase"]
-    pairs = statistics.paired(own, "no-increase")
+    # only the phase's resolution, because effects at both take long
+    pairs = paired_effects.pair_with_control(metrics[metrics["resolution"] == "phase"], "no-increase")
     first = histories[histories["seed"] == 0]
 
     def of_cells(make, rows):
-        return pd.concat([make(cell, own) for cell, own in rows.groupby(tables.CELL, sort=False)], ignore_index=True)
+        return pd.concat([make(cell, part) for cell, part in rows.groupby(CELL, sort=False)], ignore_index=True)
 
     return {
-        "cells": cells,
-        "summary": tables.summary_of(cells),
-        "runs": _runs(rng, histories),
-        "history": histories.drop(columns="own"),
-        "steps": of_cells(lambda _, own: _steps(own), first),
+        "metrics": metrics,
+        "summary": aggregation.summarise(metrics),
+        "cells": _cells(rng, histories),
+        "history": histories.drop(columns="level"),
+        "steps": of_cells(lambda _, history: _steps(history), first),
         "lr_find": of_cells(partial(_curves, rng), first),
         "confusions": of_cells(lambda cell, _: _confusions(rng, cell), histories),
-        "efficiency": pairs,
-        "effects": statistics.effects_of(pairs, statistics.overlap_of(10)),
-    }  # fmt: skip
+        "pairs": pairs,
+        "effects": paired_effects.effects_table(pairs, validation_training_ratio(10)),
+    }
 
 
 def _history(rng, dataset, model, regime, seed):
@@ -86,48 +117,62 @@ def _history(rng, dataset, model, regime, seed):
     seconds = (
         cost * (4 + 26 * (np.array(sizes) / 250) ** 2) * np.where(layers == "all", 2.4, 1) * rng.normal(1, 0.02, 19)
     )
-    own = LEVEL.get(dataset, 0.8) - 0.04 * (np.array(sizes) < 200) + 0.01 * (cost > 1)
-    accuracy = np.clip(own - 0.4 * np.exp(-epoch / 4) + 0.03 * (layers == "all") + rng.normal(0, 0.008, 19), 0, 1)
+    limit = LEVEL.get(dataset, 0.8) - 0.04 * (np.array(sizes) < 200) + 0.01 * (cost > 1)
+    accuracy = np.clip(limit - 0.4 * np.exp(-epoch / 4) + 0.03 * (layers == "all") + rng.normal(0, 0.008, 19), 0, 1)
     loss = 2.2 * (1 - accuracy) + 0.1
-    return pd.DataFrame({
-        "dataset": dataset, "model": model, "regime": regime, "seed": seed, "epoch": epoch, "phase": phases,
-        "size": sizes, "layers": layers, "learning_rate": 0.01, "training_loss": loss * rng.normal(1.05, 0.03, 19),
-        "validation_loss": loss, "accuracy": accuracy, "training_seconds": seconds, "validation_seconds": seconds / 20,
-        "images_per_second": 1890 / seconds, "own": accuracy,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "dataset": dataset,
+            "model": model,
+            "regime": regime,
+            "seed": seed,
+            "epoch": epoch,
+            "phase": phases,
+            "size": sizes,
+            "layers": layers,
+            "learning_rate": 0.01,
+            "training_loss": loss * rng.normal(1.05, 0.03, 19),
+            "validation_loss": loss,
+            "accuracy": accuracy,
+            "training_seconds": seconds,
+            "validation_seconds": seconds / 20,
+            "images_per_second": 1890 / seconds,
+            "level": accuracy,
+        }
+    )
 
 
-def _cell(rng, cell, history, bases):
-    key = dict(zip(tables.CELL, cell, strict=True))
+def _metrics(rng, cell, history, time_bases):
+    key = dict(zip(CELL, cell, strict=True))
     for stage, epochs in STAGES.items():
-        level = min(1, history["own"].iloc[epochs - 1] + 0.01 * (stage == "total-tta"))
+        level = min(1, history["level"].iloc[epochs - 1] + 0.01 * (stage == "total-tta"))
         training = history["training_seconds"].iloc[:epochs].sum()
         seconds = {"training": training, "forward": training / 3.1, "latency": 0.006}
-        for at, size in (("phase", history["size"].iloc[epochs - 1]), ("full", 250)):
-            shared = key | {"stage": stage, "at": at, "size": size}
-            found = level if at == "phase" else 0.99 * level
-            yield shared | {"measure": "accuracy", "basis": "", "value": found, "unit": "share"}
-            for basis in bases:
-                yield shared | {"measure": "time", "basis": basis, "value": seconds[basis], "unit": "s"}
-                efficiency = np.sqrt(found / seconds[basis])
-                yield shared | {"measure": "efficiency", "basis": basis, "value": efficiency, "unit": "s^-1/2"}
+        for resolution, size in (("phase", history["size"].iloc[epochs - 1]), ("full", 250)):
+            shared = key | {"stage": stage, "resolution": resolution, "size": size}
+            accuracy = level if resolution == "phase" else 0.99 * level
+            yield shared | {"metric": "accuracy", "time_basis": "", "value": accuracy, "unit": "fraction"}
+            for time_basis in time_bases:
+                yield shared | {"metric": "time", "time_basis": time_basis, "value": seconds[time_basis], "unit": "s"}
+                efficiency = np.sqrt(accuracy / seconds[time_basis])
+                yield shared | {"metric": "efficiency", "time_basis": time_basis, "value": efficiency, "unit": "s^-1/2"}
         if stage != "total-tta":
-            shared = key | {"stage": stage, "at": "full", "size": 250, "basis": ""}
-            found = {"training_negative_log_likelihood": 0.2, "loss_gap": 0.12, "accuracy_gap": 0.04}
-            found |= {f"weight_distance_{one}": 0.1 for one in ("early", "late", "head")}
-            for measure, value in found.items():
-                yield shared | {"measure": measure, "value": value * rng.lognormal(0, 0.15), "unit": "1"}
+            shared = key | {"stage": stage, "resolution": "full", "size": 250, "time_basis": ""}
+            diagnostics = {"training_negative_log_likelihood": 0.2, "loss_gap": 0.12, "accuracy_gap": 0.04}
+            diagnostics |= {f"weight_distance_{group}": 0.1 for group in ("early", "late", "head")}
+            for metric, value in diagnostics.items():
+                yield shared | {"metric": metric, "value": value * rng.lognormal(0, 0.15), "unit": "1"}
     for size in (75, 100, 150, 200, 250, 300, 350):
         value = np.clip(level - 0.25 * np.log(size / 250) ** 2 + rng.normal(0, 0.006), 0, 1)
-        shared = key | {"stage": "total", "at": "test", "size": size}
-        yield shared | {"measure": "accuracy", "basis": "", "value": value, "unit": "share"}
+        shared = key | {"stage": "total", "resolution": "other", "size": size}
+        yield shared | {"metric": "accuracy", "time_basis": "", "value": value, "unit": "fraction"}
 
 
-def _runs(rng, histories):
+def _cells(rng, histories):
     rows = []
-    for cell, own in histories.groupby(tables.CELL, sort=False):
-        training = own["training_seconds"].sum()
-        seconds = {"resize": 3.0, "training": training, "validation": training / 20, "rate_finder": 25.0}
+    for cell, history in histories.groupby(CELL, sort=False):
+        training = history["training_seconds"].sum()
+        seconds = {"resize": 3.0, "training": training, "validation": training / 20, "lr_finder": 25.0}
         seconds |= {
             "evaluation": 22.0,
             "loading": 1.2,
@@ -136,29 +181,35 @@ def _runs(rng, histories):
             "other": rng.uniform(0.5, 1),
         }
         seconds["wall"] = sum(seconds.values())
-        key = dict(zip(tables.CELL, cell, strict=True))
-        about = {"weights": "none", "precision": "float32", "epochs": 19, "classes": CLASSES.get(cell[0], 7)}
-        about |= {"device": "a simulated processor", "python": "3.11.7", "torch": "2.13.0"}
-        rows.append(key | about | {f"seconds_{part}": value for part, value in seconds.items()})
+        key = dict(zip(CELL, cell, strict=True))
+        setup = {"weights": "none", "precision": "float32", "epochs": 19, "classes": CLASSES.get(cell[0], 7)}
+        setup |= {"device": "a simulated processor", "python": "3.11.7", "torch": "2.13.0"}
+        rows.append(key | setup | {f"seconds_{part}": value for part, value in seconds.items()})
     return pd.DataFrame(rows)
 
 
-def _steps(own, batches=29):
-    rows = own.loc[own.index.repeat(batches), [*tables.CELL, "phase", "epoch", "size", "layers"]].reset_index(drop=True)
-    share = np.tile(np.arange(batches) / batches, len(own))
+def _steps(history, batches=29):
+    rows = history.loc[history.index.repeat(batches), [*CELL, "phase", "epoch", "size", "layers"]].reset_index(
+        drop=True
+    )
+    share = np.tile(np.arange(batches) / batches, len(history))
     rate = 0.005 * (1 + np.cos(np.pi * share))
     factor = np.where(rows.pop("layers") == "all", 1, 0)
     return rows.assign(
-        step=np.arange(1, len(rows) + 1), rate_early=rate / 9 * factor, rate_late=rate / 3 * factor,
-        learning_rate=rate, momentum=0.9, loss=1.0,
-    )  # fmt: skip
+        step=np.arange(1, len(rows) + 1),
+        rate_early=rate / 9 * factor,
+        rate_late=rate / 3 * factor,
+        learning_rate=rate,
+        momentum=0.9,
+        loss=1.0,
+    )
 
 
-def _curves(rng, cell, own):
-    key = dict(zip(tables.CELL, cell, strict=True))
+def _curves(rng, cell, history):
+    key = dict(zip(CELL, cell, strict=True))
     rates = np.geomspace(1e-5, 10, 100)
     parts = []
-    for phase, size in own.groupby("phase", sort=False)["size"].first().items():
+    for phase, size in history.groupby("phase", sort=False)["size"].first().items():
         loss = 2 - 1.4 * np.exp(-(np.log10(rates / 0.1) ** 2)) + (rates / 2) ** 2 + rng.normal(0, 0.02, 100)
         curve = {"phase": phase, "size": size, "step": range(100), "learning_rate": rates, "loss": loss}
         parts.append(pd.DataFrame(key | curve))
@@ -166,13 +217,13 @@ def _curves(rng, cell, own):
 
 
 def names_of(dataset):
-    """Return the classes of a dataset, among them names that are hard to carry."""
+    """Return the class names of a dataset."""
     count = CLASSES.get(dataset, 7)
     return [*NAMES, *(f"class {number:02}" for number in range(count))][:count]
 
 
 def _confusions(rng, cell):
-    key = dict(zip(tables.CELL, cell, strict=True))
+    key = dict(zip(CELL, cell, strict=True))
     names = names_of(cell[0])
     rows = []
     for position, label in enumerate(names):
@@ -187,7 +238,7 @@ def _confusions(rng, cell):
 
 
 def images(folder, datasets):
-    """Write an image for each class, and return the folders by dataset."""
+    """Write one image per class, and return the directories by dataset."""
     for dataset in datasets:
         (folder / dataset).mkdir(parents=True, exist_ok=True)
         for position in range(CLASSES.get(dataset, 7)):

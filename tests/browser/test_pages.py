@@ -1,188 +1,198 @@
-"""The report and each figure in a real browser without a network, as a reader opens them."""
+"""The report and each figure in a real browser that is offline, as a reader opens them."""
 
 import shutil
-from dataclasses import asdict
 
 import pandas as pd
 import pytest
 import simulated
 from conftest import ROOT
 
-from entr import pages, recommend, report, verdict
-from entr.figures import drawing
-from entr.figures.gallery import GALLERY, SAMPLES
-from entr.figures.results import Results
+from entr.figures import html_pages, render
+from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
+from entr.figures.figure_data import FigureData
+from entr.report import page, recommendation, verdict
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
-DRAWN = [name for name in GALLERY if name != SAMPLES]
-SEEN = (
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
+FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
+CHART, TITLE = (
     "document.querySelector('svg.marks').innerHTML",
     "[...document.querySelectorAll('svg.marks .role-title text')].map((e) => e.textContent).join(' ')",
 )
-STUDY = {
-    "datasets": {"ucm": "UCM", "bees": "Bees"}, "stands_for": {"ucm": "", "bees": ""},
-    "models": ["resnet18", "resnet50"], "regimes": list(simulated.REGIMES), "seeds": [0, 1, 2],
-    "control": "no-increase", "basis": "training",
-}  # fmt: skip
+DATASETS = ("ucm", "bees")
+DESIGN = simulated.design(DATASETS, seeds=3)
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Return a folder with the report and all figures of a simulated grid."""
+    """Return a directory with the report and all figures of a simulated grid."""
     folder = tmp_path_factory.mktemp("results")
-    tables = simulated.grid(datasets=tuple(STUDY["datasets"]), seeds=3)
-    images = simulated.images(folder / "images", STUDY["datasets"])
-    described = pd.DataFrame(
-        [{"dataset": name, "title": title, "images_found": 2100} for name, title in STUDY["datasets"].items()]
+    figures, library = folder / "figures", folder / "figures" / "vega.js"
+    html_pages.bundle_vega(library)
+    tables = _write_tables(folder / "tables")
+    images = simulated.images(folder / "images", DATASETS)
+    plans = simulated.plans(DATASETS, DESIGN.regimes)
+    for name in FIGURES:
+        paths = [tables[table] for table in CATALOGUE[name].tables]
+        data = FigureData.read(paths, DESIGN, plans=plans, images=images)
+        render.plot_figure(name, CATALOGUE[name].plain(), data, library=library, folder=figures)
+    verdict.write_verdict(
+        **{name: tables[name] for name in ("metrics", "pairs", "effects", "cells")},
+        design=DESIGN,
+        outputs={"claims": folder / "tables" / "claims.csv", "verdict": folder / "verdict.md"},
     )
-    for name, table in (tables | {"datasets": described}).items():
-        (folder / "tables").mkdir(exist_ok=True)
-        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
-    library, path = folder / "figures" / "vega.js", {name: folder / "tables" / f"{name}.csv" for name in tables}
-    pages.bundle(library)
-    shown = {name: STUDY[name] for name in ("datasets", "models", "regimes", "control", "basis")}
-    plans = simulated.plans(STUDY["datasets"], STUDY["regimes"])
-    for name in DRAWN:
-        of = Results.read([path[table] for table in GALLERY[name].tables], plans=plans, images=images, **shown)
-        drawing.draw(name, asdict(GALLERY[name]), of, library=library, folder=folder / "figures")
-    judged = {name: path[name] for name in ("cells", "efficiency", "effects", "runs")}
-    written = {"claims_table": folder / "tables" / "claims.csv", "verdict": folder / "verdict.md"}
-    verdict.write(**judged, settings=STUDY | {"folds": 10}, **written)
-    chosen = {"table": folder / "tables" / "recommendation.csv", "text": folder / "recommendation.md"}
-    limits = {"max_seconds": None, "min_accuracy": None}
-    recommend.write(path["cells"], path["summary"], settings=STUDY | {"folds": 10}, limits=limits, **chosen)
-    report.write(
+    recommendation.write_recommendation(
+        tables["metrics"],
+        tables["summary"],
+        design=DESIGN,
+        limits={"max_seconds": None, "min_accuracy": None},
+        outputs={"table": folder / "tables" / "recommendation.csv", "text": folder / "recommendation.md"},
+    )
+    page.write_report(
+        library,
         folder / "verdict.md",
-        [folder / "figures" / f"{name}.vl.json" for name in DRAWN],
-        [folder / "tables" / f"{name}.csv" for name in ("datasets", "summary", "effects", "runs")],
-        recommendation=folder / "recommendation.md",
-        gallery={name: asdict(figure) for name, figure in GALLERY.items()},
-        study=STUDY,
-        configuration={"grid": {"seeds": [0, 1, 2]}},
+        folder / "recommendation.md",
+        [figures / f"{name}.vl.json" for name in FIGURES],
+        [tables[name] for name in ("datasets", "summary", "effects", "cells")],
+        design=DESIGN,
+        catalogue={name: figure.plain() for name, figure in CATALOGUE.items()},
+        configuration={"grid": {"seeds": list(DESIGN.seeds)}},
         citation=(ROOT / "CITATION.cff").read_text(),
-        library=library,
         page=folder / "report.html",
     )
     return folder
 
 
+def _write_tables(folder):
+    """Write the tables of a simulated grid, and return their paths by name."""
+    folder.mkdir()
+    datasets = pd.DataFrame(
+        {"dataset": name, "title": title, "images_found": 2100} for name, title in DESIGN.datasets.items()
+    )
+    tables = simulated.grid(datasets=DATASETS, seeds=3) | {"datasets": datasets}
+    paths = {name: folder / f"{name}.csv" for name in tables}
+    for name, table in tables.items():
+        table.to_csv(paths[name], index=False)
+    return paths
+
+
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened
         opened.close()
 
 
 class Reader:
-    """Opens pages without a network, and keeps what the console says and what is asked for."""
+    """Opens pages offline, and records console messages and requests."""
 
     def __init__(self, browser, **options):
         self.context = browser.new_context(offline=True, **options)
         self.page = self.context.new_page()
-        self.said, self.asked = [], []
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.messages, self.requests = [], []
+        self.page.on("console", lambda message: self.messages.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
 
     def open(self, path):
         self.page.goto(path.as_uri())
-        whole = "document.documentElement.dataset.drawn === 'all'" if path.name == "report.html" else "true"
-        self.page.wait_for_function(f"{whole} && document.querySelector('svg.marks') !== null")
+        drawn = "document.documentElement.dataset.drawn === 'all'" if path.name == "report.html" else "true"
+        self.page.wait_for_function(f"{drawn} && document.querySelector('svg.marks') !== null")
         return self.page
+
+    def external_requests(self):
+        return [url for url in self.requests if not url.startswith(("data:", "blob:"))]
 
 
 @pytest.fixture
 def reader(browser):
-    opened = []
+    readers = []
 
-    def new(**options):
-        opened.append(Reader(browser, **options))
-        return opened[-1]
+    def create(**options):
+        readers.append(Reader(browser, **options))
+        return readers[-1]
 
-    yield new
-    for one in opened:
+    yield create
+    for one in readers:
         one.context.close()
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_opens_without_a_network_and_without_complaint(name, results, reader):
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_opens_offline_without_console_messages(name, results, reader):
     path = results / "figures" / f"{name}.html"
     one = reader()
     page = one.open(path)
-    assert one.said == []
-    assert [url for url in one.asked if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+    assert one.messages == []
+    assert one.external_requests() == [path.as_uri()]
     assert len(page.locator("[role=graphics-document]").get_attribute("aria-label")) > 40
     assert page.locator("svg.marks path").count() > 10
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_of_one_replicate_of_one_regime_opens_without_complaint(name, results, reader, tmp_path):
-    tables = simulated.grid(datasets=("mine",), models=("resnet18",), regimes=("no-increase",), seeds=1)
-    shown = {"datasets": {"mine": "Mine"}, "models": ["resnet18"], "regimes": ["no-increase"]}
-    of = Results(
-        tables, **shown, control="no-increase", basis="training", plans=simulated.plans(["mine"], ["no-increase"])
-    )
-    drawing.draw(name, asdict(GALLERY[name]), of, library=results / "figures" / "vega.js", folder=tmp_path)
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_of_a_single_cell_opens_without_console_messages(name, results, reader, tmp_path):
+    cell = {"datasets": ("mine",), "models": ("resnet18",), "regimes": ("no-increase",), "seeds": 1}
+    data = simulated.figure_data(simulated.grid(**cell), **cell)
+    library = results / "figures" / "vega.js"
+    render.plot_figure(name, CATALOGUE[name].plain(), data, library=library, folder=tmp_path)
     one = reader()
     one.open(tmp_path / f"{name}.html")
-    assert one.said == []
+    assert one.messages == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark"), (1920, "light")])
-def test_the_report_opens_at_each_width_without_a_network_and_without_complaint(width, scheme, results, reader):
+def test_report_opens_offline_at_each_width_without_console_messages(width, scheme, results, reader):
     one = reader(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = one.open(results / "report.html")
-    assert one.said == []
-    assert [url for url in one.asked if not url.startswith(("data:", "blob:"))] == [(results / "report.html").as_uri()]
-    assert page.locator("svg.marks").count() >= len(DRAWN)
-    # wide charts and tables scroll by themselves, the page does not
+    assert one.messages == []
+    assert one.external_requests() == [(results / "report.html").as_uri()]
+    assert page.locator("svg.marks").count() >= len(FIGURES)
+    # wide charts and tables scroll separately, the page does not
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-# thousands of marks take axe a minute, and are alike: those of one chart are looked at
+# axe takes a minute for the thousands of marks of the report, which are alike, so only one chart is checked
 @pytest.mark.parametrize(
-    ("path", "where"), [("report.html", {"exclude": [["svg.marks"]]}), ("figures/time.html", None)]
+    ("path", "context"), [("report.html", {"exclude": [["svg.marks"]]}), ("figures/wall_time.html", None)]
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_names_and_roles_pass_axe(scheme, path, where, results, reader):
+def test_contrast_names_and_roles_pass_axe(scheme, path, context, results, reader):
     page = reader(viewport={"width": 1280, "height": 900}, color_scheme=scheme).open(results / path)
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
-    found = axe.Axe().run(page, context=where, options=rules).response["violations"]
-    assert not found, [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found]
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
+    violations = axe.Axe().run(page, context=context, options=options).response["violations"]
+    assert not violations, [(rule["id"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in violations]
 
 
 @pytest.mark.parametrize(
     ("name", "switch", "option"),
     [
-        ("fig4", "chosen_basis", "forward"),
-        ("fig5", "chosen_at", "full"),
-        ("front", "chosen_basis", "latency"),
-        ("front", "chosen_stage", "sub-total"),
+        ("fig4_efficiency", "chosen_time_basis", "forward"),
+        ("fig5_accuracy", "chosen_resolution", "full"),
+        ("pareto_front", "chosen_time_basis", "latency"),
+        ("pareto_front", "chosen_stage", "sub-total"),
         ("effects", "chosen_stage", "sub-total"),
-        ("learning", "chosen_curve", "training_loss"),
-        ("mechanism", "chosen_stage", "sub-total"),
-        ("speed", "chosen_layers", "all"),
-        ("finder", "chosen_model", "resnet50"),
+        ("learning_curves", "chosen_curve", "training_loss"),
+        ("training_diagnostics", "chosen_stage", "sub-total"),
+        ("throughput", "chosen_layers", "all"),
+        ("lr_finder", "chosen_model", "resnet50"),
     ],
 )
-def test_a_switch_changes_what_is_drawn_and_said(name, switch, option, results, reader):
+def test_switch_changes_the_chart_and_its_title(name, switch, option, results, reader):
     one = reader(viewport={"width": 1280, "height": 1400})
     page = one.open(results / "figures" / f"{name}.html")
-    before = [page.evaluate(script) for script in SEEN]
+    before = {script: page.evaluate(script) for script in (CHART, TITLE)}
     page.locator(f"select[name={switch}]").select_option(option)
-    for script, was in zip(SEEN, before, strict=True):
-        page.wait_for_function(f"(was) => {script} !== was", arg=was)
-    assert one.said == []
+    for script, value in before.items():
+        page.wait_for_function(f"(before) => {script} !== before", arg=value)
+    assert one.messages == []
 
 
-def test_a_click_on_a_head_sorts_the_table(results, reader):
+def test_click_on_a_column_header_sorts_the_table(results, reader):
     page = reader(viewport={"width": 1280, "height": 900}).open(results / "report.html")
     table = page.locator("h3#table-times + p + .table table")
 

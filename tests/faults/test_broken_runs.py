@@ -1,4 +1,4 @@
-"""Runs that go wrong on one machine: what is said, and that a rerun makes what is missing alone."""
+"""Failed runs on one machine: their messages, and that a rerun computes only missing results."""
 
 import json
 import os
@@ -21,7 +21,7 @@ PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
 
 
 class Run:
-    """A folder of results, and the configuration of the smallest grid in a file of its own."""
+    """A directory of results, with the configuration of the smallest grid in its own file."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -61,7 +61,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A run whose data is made."""
+    """A run whose data is prepared."""
     made = Run(tmp_path_factory.mktemp("prepared"))
     shutil.copy(SMALLEST, made.config)
     made.run("results/data/micrographs/pixels.npy", "results/data/micrographs/splits/seed0.csv")
@@ -70,14 +70,14 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture
 def run(prepared, tmp_path):
-    """A copy of it, with its times and with what snakemake remembers of it."""
+    """A copy of the prepared run, with its modification times and Snakemake's metadata."""
     shutil.copytree(prepared.directory, tmp_path / "run", symlinks=True, ignore=shutil.ignore_patterns("locks"))
     return Run(tmp_path / "run")
 
 
 @pytest.fixture
 def disk(run, tmp_path):
-    """Put the results onto a small disk of their own, and return how it is mounted anew with other options."""
+    """Move the results to a small disk of their own; returns a function that remounts it with other options."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     results = run.directory / "results"
@@ -86,7 +86,7 @@ def disk(run, tmp_path):
     results.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", results]
     if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here, as within a container")
+        pytest.skip("no disk can be mounted here, for example in a container")
     try:
         shutil.copytree(kept, results, dirs_exist_ok=True, symlinks=True)
         yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", results], check=True)
@@ -94,14 +94,16 @@ def disk(run, tmp_path):
         subprocess.run(["umount", results], check=True)
 
 
-def test_on_a_full_disk_the_file_is_named_and_what_was_finished_is_kept(run, disk):
-    # 120 MB hold a network of 45 MB and one state of the next cell, but not two at once
+def test_full_disk_names_the_file_and_finished_cells_are_kept(run, disk):
+    # 120 MB hold one model of 45 MB and one checkpoint, but not two checkpoints at once
     done = run.run(NO_INCREASE, GRADUAL, check=False)
     assert done.returncode != 0
     finished, broken = (NO_INCREASE, GRADUAL) if (run.directory / NO_INCREASE).exists() else (GRADUAL, NO_INCREASE)
     regime = broken.split("/")[4]
     assert f"train micrographs resnet18 {regime} seed0" in done.output
-    assert re.search(r"No space left on device: '\S+seed0\.npz'; make room on that disk and run again", done.output)
+    assert re.search(
+        r"No space left on device: '\S+seed0\.npz'; free some space on this disk and run again", done.output
+    )
     kept = (run.directory / finished).stat().st_mtime_ns
     assert not (run.directory / broken).parent.exists() or not any((run.directory / broken).parent.iterdir())
 
@@ -112,7 +114,7 @@ def test_on_a_full_disk_the_file_is_named_and_what_was_finished_is_kept(run, dis
     assert run.metrics(broken)["resumed"] == 1
 
 
-def test_a_read_only_folder_of_results_is_said_and_harms_nothing(run, disk):
+def test_read_only_results_directory_is_an_error_that_damages_nothing(run, disk):
     before = sorted(path for path in run.directory.rglob("results/**/*") if path.is_file())
     disk("ro")
     done = run.run(GRADUAL, check=False)
@@ -124,10 +126,10 @@ def test_a_read_only_folder_of_results_is_said_and_harms_nothing(run, disk):
     assert run.plan(GRADUAL) == {"train": 1}
 
 
-def test_a_second_snakemake_is_turned_away_and_the_first_is_not_disturbed(run):
+def test_second_snakemake_is_refused_and_the_first_is_undisturbed(run):
     first = run.start(GRADUAL)
     run.until_it_trains("gradual")
-    # it keeps its lock while it stands still, and cannot end before the second has begun
+    # a stopped process keeps its lock, and cannot end before the second one has started
     first.send_signal(signal.SIGSTOP)
     second = run.run(GRADUAL, check=False)
     first.send_signal(signal.SIGCONT)
@@ -138,7 +140,7 @@ def test_a_second_snakemake_is_turned_away_and_the_first_is_not_disturbed(run):
     assert run.metrics(GRADUAL)["resumed"] == 0
 
 
-def test_a_configuration_that_is_changed_in_the_middle_counts_from_the_next_run_on(run):
+def test_configuration_changed_during_a_run_applies_to_the_next_run(run):
     first = run.start(NO_INCREASE, GRADUAL)
     regimes = ("no-increase", "gradual")
     while not any(": sgdr at" in run.log(regime) for regime in regimes):

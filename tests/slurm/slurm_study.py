@@ -1,4 +1,4 @@
-"""A real SLURM on this machine, in namespaces of its own, and the profile as a user of it would set it."""
+"""A real SLURM on this machine in its own namespaces, and a study that uses the profile as its user would."""
 
 import csv
 import os
@@ -18,12 +18,14 @@ SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
 NAMESPACES = ("--mount", "--net", "--pid")
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch", "ip", "unshare")
 PACKAGES = "slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core mariadb-client-core"
-ONE_THREAD = [f"{rule}=1" for rule in ("train", "benchmark_inference", "benchmark_finished", "generate", "downscale")]
-"""The processors of the made-up nodes are one or two real ones, which more threads would only slow down."""
+ONE_THREAD = [
+    f"{rule}=1" for rule in ("train", "benchmark_inference", "benchmark_trained", "render_micrographs", "downscale")
+]
+"""The simulated nodes share one or two real cores, which more threads would only slow down."""
 
 
 class Cluster:
-    """A running SLURM; its processes are in namespaces that a command has to enter."""
+    """A running SLURM, whose namespaces each command has to enter."""
 
     def __init__(self, starter):
         self.starter = starter
@@ -33,20 +35,20 @@ class Cluster:
         return ["nsenter", f"--target={self.first}", *NAMESPACES, f"--wdns={directory}", "--", *map(str, words)]
 
     def run(self, *words, directory="/", check=True):
-        """Run a command on the cluster and return what it says."""
+        """Run a command on the cluster and return its output."""
         done = subprocess.run(self.command(*words, directory=directory), capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def accounts(self, since):
-        """Return what sacct says of the jobs since a time, in the order of their numbers."""
+        """Return sacct's records of the jobs since a time, ordered by number."""
         fields = "JobID,JobName,Partition,State,Start,End,AllocTRES,TimelimitRaw"
         text = self.run("sacct", "-X", "-P", "-S", since, "-o", fields)
         return list(csv.DictReader(text.splitlines(), delimiter="|"))
 
 
 class Study:
-    """A copy of the repository whose profile names the account of the cluster, and a folder of results."""
+    """A copy of the repository whose profile names the account of the cluster, and a directory of results."""
 
     def __init__(self, cluster, folder):
         self.cluster, self.checkout, self.directory = cluster, folder / "checkout", folder / "a run"
@@ -62,7 +64,7 @@ class Study:
         profile.write_text(text.replace("slurm_account: main", "slurm_account: test"))
 
     def words(self, *options, config=SMALLEST):
-        # the first look at a job and the patience with files of other nodes are those of a large cluster
+        # the profile's waiting times are those of a large cluster
         quick = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
         program = shutil.which("snakemake", path=Path(sys.executable).parent)
         where = ("--snakefile", self.checkout / "Snakefile", "--workflow-profile", self.checkout / "profiles" / "slurm")
@@ -95,12 +97,12 @@ class Study:
         return (self.directory / "output").read_text()
 
     def jobs(self, **having):
-        """Return what sacct says of the jobs since the last start."""
+        """Return sacct's records of the jobs since the last start."""
         found = self.cluster.accounts(self.began)
         return [job for job in found if having.items() <= job.items()]
 
     def until(self, condition, seconds=120):
-        """Wait until something is so."""
+        """Wait until a condition holds, and return its value."""
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, self.output
@@ -109,7 +111,7 @@ class Study:
 
 
 def kill(process):
-    """End a process that was started by nsenter, and its child, as kill -9 does."""
+    """Kill a process that nsenter started, with its children, by SIGKILL."""
     for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
         one.send_signal(signal.SIGKILL)
     process.wait()

@@ -1,6 +1,6 @@
-"""The smallest grid and its faults on a real SLURM: two nodes and a GPU are made up, all else is as on a cluster.
+"""The smallest grid and its faults on a real SLURM with two simulated nodes and a simulated GPU.
 
-After each fault: what is said, and that a rerun makes what is missing alone.
+After each fault, the tests check the message, and that a rerun computes only missing results.
 """
 
 import itertools
@@ -12,11 +12,12 @@ import shutil
 import subprocess
 import time
 
-import pandas as pd
 import psutil
 import pytest
 from conftest import run_snakemake
 from slurm_study import CELLS, NAMESPACES, PACKAGES, PROGRAMS, SMALLEST, START, Cluster, Study, kill
+
+from entr.jobs.tables import read_table
 
 GPU = re.compile(r"gres/gpu=(\d+)")
 RULE = re.compile(r"with SLURM jobid (\d+) \(log: .*/slurm_logs/(?:rule|group)_([^/]+)/")
@@ -31,7 +32,7 @@ def cluster(tmp_path_factory):
     if missing := [name for name in PROGRAMS if not shutil.which(name, path=path)]:
         pytest.skip(f"no {', '.join(missing)}: apt-get install --no-install-recommends {PACKAGES}")
     if subprocess.run(["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"], capture_output=True).returncode:
-        pytest.skip("this machine lets no one make namespaces, as within a container")
+        pytest.skip("namespaces cannot be made on this machine, for example in a container")
     folder = tmp_path_factory.mktemp("slurm")
     command = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", START, folder / "cluster"]
     errors = folder / "errors"
@@ -44,7 +45,7 @@ def cluster(tmp_path_factory):
             assert any(line == "ready\n" for line in starter.stdout), errors.read_text()
             yield Cluster(starter)
         finally:
-            # the end of its input ends the first process, and with it every other of the namespace
+            # end of input ends the first process, and with it all others of the namespace
             starter.stdin.close()
             starter.wait(60)
 
@@ -60,46 +61,46 @@ def gpus_of(job):
     return int(found[1]) if (found := GPU.search(job["AllocTRES"])) else 0
 
 
-def test_the_smallest_grid_runs_one_gpu_job_at_a_time_and_others_beside_it(study):
-    # without figures, which are a minute of CPU jobs more
+def test_smallest_grid_runs_one_gpu_job_at_a_time_and_cpu_jobs_concurrently(study):
+    # without figures, which take another minute of CPU jobs
     output = study.run("results/verdict.md")
     jobs = study.jobs()
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     rules = dict(RULE.findall(output))
     on_gpu = [job for job in jobs if gpus_of(job)]
     assert sorted(rules[job["JobID"]] for job in on_gpu) == [
-        "benchmark_finished", "benchmark_inference", "benchmark_inference", "train", "train",
-    ]  # fmt: skip
+        *["benchmark_inference", "benchmark_inference", "benchmark_trained", "train", "train"],
+    ]
     assert {gpus_of(job) for job in on_gpu} == {1}
     assert {job["Partition"] for job in on_gpu} == {"gpu"}
     times = sorted((job["Start"], job["End"]) for job in on_gpu)
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times))
-    beside = [
+    concurrent = [
         job["JobID"] for job in jobs if not gpus_of(job)
         and any(job["Start"] < end and begin < job["End"] for begin, end in times)
     ]  # fmt: skip
-    assert beside
+    assert concurrent
     # all splits are one job, and so are tables, figures and the report
     others = [rules[job["JobID"]] for job in jobs if not gpus_of(job)]
     assert len([name for name in others if name.startswith("report")]) == 1
-    assert len(others) == len({"generate", "downscale", "pack_pixels", "splits", "report"})
+    assert len(others) == len({"render_micrographs", "downscale", "pack_images", "splits", "report"})
 
     metrics = json.loads((study.directory / CELLS / "gradual/seed0/metrics.json").read_text())
     assert metrics["environment"]["device"]
     log = (study.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
-    # SLURM names a card that torch does not see: the log must not speak of a GPU
-    assert "on the processor" in log
+    # SLURM assigns a GPU that torch does not see, so the log must not claim a GPU
+    assert "running on CPU" in log
     assert "waiting" not in log
-    cells = pd.read_csv(study.directory / "results/tables/cells.csv", keep_default_na=False)
+    cells = read_table(study.directory / "results/tables/cells.csv")
     assert set(cells["regime"]) == {"no-increase", "gradual"}
     assert "- 2 of 2 cells" in (study.directory / "results/verdict.md").read_text()
-    assert not (study.directory / "results/failed.txt").exists()
+    assert not (study.directory / "results/failed_jobs.txt").exists()
     assert "Nothing to be done" in study.run("results/verdict.md", "--dry-run")
 
 
 @pytest.fixture
 def prepared(study):
-    """A study whose data is made already, as on a head node."""
+    """A study whose data is prepared, as on a login node."""
     targets = [f"results/data/micrographs/{name}" for name in ("pixels.npy", "splits/seed0.csv")]
     run_snakemake(study.checkout / "Snakefile", study.directory, *targets, "--cores", "1", "--configfile", SMALLEST)
     return study
@@ -111,7 +112,7 @@ def train_log(study, regime):
 
 
 def trains(study, regime, phase="sgdr"):
-    """Wait until a cell has ended an epoch of a phase, and return the SLURM job that trains it."""
+    """Wait until a cell has finished an epoch of a phase, and return its SLURM job."""
     study.until(lambda: f": {phase} at" in train_log(study, regime))
     return re.search(rf"SLURM jobid (\d+) \(log: .*micrographs_resnet18_{regime}_0", study.output)[1]
 
@@ -127,8 +128,8 @@ def process_of(study, regime):
     raise AssertionError(f"nothing trains {regime}")
 
 
-def first_at_work(study):
-    """Wait until one of two cells trains, and return its regime: SLURM has one GPU for the two."""
+def first_running(study):
+    """Wait until one of two cells trains, and return its regime; SLURM has one GPU for both."""
     return study.until(
         lambda: next((one for one in ("gradual", "no-increase") if "sgdr at" in train_log(study, one)), None)
     )
@@ -138,9 +139,9 @@ def metrics(study, path):
     return json.loads((study.directory / path).read_text())
 
 
-def test_a_cancelled_cell_is_named_with_its_command_and_only_it_is_made_again(prepared):
+def test_cancelled_cell_is_listed_and_only_it_is_rerun(prepared):
     process = prepared.start(GRADUAL, NO_INCREASE, "--retries", "0")
-    regime = first_at_work(prepared)
+    regime = first_running(prepared)
     prepared.cluster.run("scancel", trains(prepared, regime))
     assert process.wait(200) != 0
     other = {"gradual": NO_INCREASE, "no-increase": GRADUAL}[regime]
@@ -149,7 +150,7 @@ def test_a_cancelled_cell_is_named_with_its_command_and_only_it_is_made_again(pr
     assert f"train micrographs resnet18 {regime} seed0" in told
     assert "killed, cancelled, or out of time or memory" in told
     assert "SLURM status is: 'CANCELLED" in told
-    again = shlex.split(re.search(r"again: (.*)", told)[1])
+    again = shlex.split(re.search(r"rerun: +(.*)", told)[1])
     assert again[:2] == ["snakemake", f"{CELLS}/{regime}/seed0/metrics.json"]
     planned = prepared.run(GRADUAL, NO_INCREASE, "--dry-run")
     assert re.search(r"^train +1$", planned, re.MULTILINE)
@@ -160,18 +161,18 @@ def test_a_cancelled_cell_is_named_with_its_command_and_only_it_is_made_again(pr
     assert (prepared.directory / other).stat().st_mtime_ns == kept
 
 
-def test_a_killed_job_is_tried_again_by_itself_and_goes_on_after_its_last_phase(prepared):
+def test_killed_job_is_retried_and_resumes_after_its_last_phase(prepared):
     process = prepared.start(GRADUAL, "--retries", "1")
     trains(prepared, "gradual", phase="clrs")
     process_of(prepared, "gradual").kill()
     assert process.wait(200) == 0, prepared.output
     assert [job["State"] for job in prepared.jobs()] == ["FAILED", "COMPLETED"]
     assert metrics(prepared, GRADUAL)["resumed"] == 1
-    assert not (prepared.directory / "results/failed.txt").exists()
+    assert not (prepared.directory / "results/failed_jobs.txt").exists()
 
 
 @pytest.mark.slow
-def test_a_job_out_of_time_has_more_in_its_second_attempt(prepared):
+def test_job_that_exceeds_its_time_limit_gets_more_in_its_second_attempt(prepared):
     resources = ("train:slurm_partition=gpu", "train:runtime=10 * attempt - 9")
     process = prepared.start(GRADUAL, "--retries", "1", "--set-resources", *resources)
     trains(prepared, "gradual", phase="clrs")
@@ -184,7 +185,7 @@ def test_a_job_out_of_time_has_more_in_its_second_attempt(prepared):
 
 
 @pytest.mark.slow
-def test_after_snakemake_was_killed_its_jobs_go_on_until_the_run_is_cancelled_by_its_name(prepared):
+def test_jobs_of_a_killed_snakemake_run_until_they_are_cancelled_by_name(prepared):
     process = prepared.start(GRADUAL)
     job = trains(prepared, "gradual")
     kill(process)
@@ -199,17 +200,17 @@ def test_after_snakemake_was_killed_its_jobs_go_on_until_the_run_is_cancelled_by
     prepared.run("--unlock")
     output = prepared.run(GRADUAL)
     assert metrics(prepared, GRADUAL)["resumed"] <= 1
-    assert "at work in another process" not in output
+    assert "already running in another process" not in output
     states = [one["State"].split()[0] for one in prepared.cluster.accounts(began)]
     assert states == ["CANCELLED", "COMPLETED"]
 
 
 @pytest.mark.slow
-def test_a_controller_that_is_killed_and_started_again_costs_no_result(prepared):
+def test_restarted_controller_loses_no_result(prepared):
     process = prepared.start(GRADUAL, NO_INCREASE)
-    regime = first_at_work(prepared)
+    regime = first_running(prepared)
     cell = process_of(prepared, regime)
-    # the controller writes its state every few seconds; what it has not written is lost to it
+    # the controller saves its state every few seconds, and loses what it has not saved
     cell.suspend()
     time.sleep(10)
     prepared.cluster.run("pkill", "-9", "-x", "slurmctld")

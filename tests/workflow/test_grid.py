@@ -1,4 +1,4 @@
-"""The smallest grid, run for real; and what a second run does after a change."""
+"""The smallest grid, run for real, and what a second run does after a change."""
 
 import json
 import os
@@ -8,8 +8,10 @@ import shutil
 import pandas as pd
 import pytest
 from conftest import ROOT, run_snakemake
+from data_dictionary import problems_of, tables_in, undocumented_tables
 
-from entr.figures.gallery import GALLERY, SAMPLES
+from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
+from entr.jobs.tables import read_table
 
 SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
 CELLS = "results/cells/micrographs/resnet18"
@@ -18,27 +20,33 @@ PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
 
 
 def redrawn(*tables):
-    """Count the figures that are drawn from some of these tables."""
-    return sum(bool({*tables} & {*figure.tables}) for name, figure in GALLERY.items() if name != SAMPLES)
+    """Return the number of figures that are drawn from any of these tables."""
+    return sum(bool({*tables} & {*figure.tables}) for name, figure in CATALOGUE.items() if name != SAMPLE_IMAGES)
 
 
-DRAWN = len(GALLERY) - 1
-AGGREGATED = ("cells", "summary", "runs", "effects")
-RECORDED = ("history", "steps", "lr_find", "confusions")
-TAKEN = {"recommend": 1, "export_best": 1}
-TABLES_AND_FIGURES = {
-    "aggregate": 1, "compare": 1, "judge": 1, **TAKEN,
-    "draw": redrawn(*AGGREGATED), "write_report": 1, "all": 1,
-}  # fmt: skip
-EVERY_TABLE = {**TABLES_AND_FIGURES, "collect_records": 1, "draw": redrawn(*AGGREGATED, *RECORDED)}
-WHAT_CELLS_LEAD_TO = {"benchmark_finished": 1, **EVERY_TABLE}
+FIGURES = len(CATALOGUE) - 1
+AGGREGATED = ("metrics", "summary", "cells", "effects")
+HISTORIES = ("history", "steps", "lr_find", "confusions")
+EXPORT = {"recommend": 1, "export_model": 1}
+REPORT = {"render_report": 1, "all": 1}
+FROM_METRICS = {
+    "aggregate_metrics": 1,
+    "estimate_effects": 1,
+    "evaluate_claims": 1,
+    **EXPORT,
+    "plot_figure": redrawn(*AGGREGATED),
+    **REPORT,
+}
+FROM_ALL_TABLES = {**FROM_METRICS, "aggregate_histories": 1, "plot_figure": redrawn(*AGGREGATED, *HISTORIES)}
+FROM_CELLS = {"benchmark_trained": 1, **FROM_ALL_TABLES}
+"""Jobs per rule that follow from a change of the metrics, of all tables, and of cells."""
 
 
 class Grid:
-    """A copy of the repository's own files, which may be edited, and a folder of results."""
+    """A copy of the repository that may be edited, and a directory for results."""
 
     def __init__(self, folder):
-        self.checkout, self.directory = folder / "a checkout", folder / "results of mine"
+        self.checkout, self.directory = folder / "a checkout", folder / "my results"
         self.directory.mkdir()
         for name in ("Snakefile", "CITATION.cff", "config", "profiles", "workflow", "envs"):
             source = ROOT / name
@@ -47,14 +55,14 @@ class Grid:
             copy(source, self.checkout / name)
 
     def run(self, *options, config=SMALLEST):
-        """Run for real; return the output and the number of jobs of each rule."""
+        """Run for real, and return the output and the number of jobs per rule."""
         every = ("--cores", "2", "--resources", "gpu=1", "--configfile", config)
         done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
         found = FINISHED.findall(done.output)
         return done.output, {rule: found.count(rule) for rule in found}
 
     def plan(self, *options, config=SMALLEST):
-        """Return the number of jobs of each rule that would run."""
+        """Return the number of jobs per rule that would run."""
         every = ("--dry-run", "--cores", "2", "--configfile", config)
         done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
         planned = {rule: int(count) for rule, count in PLANNED.findall(done.output) if rule != "total"}
@@ -71,12 +79,12 @@ def grid(tmp_path_factory):
 
 @pytest.fixture
 def edit(grid):
-    """Change a file of the checkout, and change it back after the test."""
+    """Function that changes files of the checkout; they are restored after the test."""
     originals = {}
 
     def change(name, text):
         path = grid.checkout / name
-        originals[path] = path.read_text()
+        originals.setdefault(path, path.read_text())
         path.write_text(originals[path] + text)
 
     yield change
@@ -84,45 +92,61 @@ def edit(grid):
         path.write_text(text)
 
 
-def test_one_run_leaves_cells_tables_and_figures(grid):
+def test_run_writes_cells_tables_and_figures(grid):
     assert grid.first_jobs == {
-        "generate": 1, "downscale": 1, "describe": 1, "draw_samples": 1,
-        "pack_pixels": 1, "split": 1, "train": 2, "benchmark_inference": 2, "bundle_library": 1,
-        **WHAT_CELLS_LEAD_TO, "draw": DRAWN,
-    }  # fmt: skip
+        "render_micrographs": 1,
+        "downscale": 1,
+        "pack_images": 1,
+        "split": 1,
+        "train": 2,
+        "summarise_datasets": 1,
+        "plot_sample_images": 1,
+        "bundle_vega": 1,
+        "benchmark_inference": 2,
+        **FROM_CELLS,
+        "plot_figure": FIGURES,
+    }
     for regime in ("no-increase", "gradual"):
         files = {path.name for path in (grid.directory / CELLS / regime / "seed0").iterdir()}
         tables = {f"{name}.csv" for name in ("history", "steps", "lr_find", "predictions")}
         assert files == {"metrics.json", "model.safetensors", *tables}
     figures = {path.name for path in (grid.directory / "results" / "figures").iterdir()}
     endings = ("html", "svg", "png", "vl.json")
-    assert figures == {"vega.js", *(f"{name}.{ending}" for name in GALLERY for ending in endings)}
+    assert figures == {"vega.js", *(f"{name}.{ending}" for name in CATALOGUE for ending in endings)}
     assert (grid.directory / "results" / "report.html").stat().st_size > 1e6
-    cells = pd.read_csv(grid.directory / "results" / "tables" / "cells.csv", keep_default_na=False)
-    assert set(cells["regime"]) == {"no-increase", "gradual"}
-    assert set(cells[cells["measure"] == "time"]["basis"]) == {"training", "forward", "latency"}
+    metrics = read_table(grid.directory / "results" / "tables" / "metrics.csv")
+    assert set(metrics["regime"]) == {"no-increase", "gradual"}
+    assert set(metrics[metrics["metric"] == "time"]["time_basis"]) == {"training", "forward", "latency"}
 
 
-def test_a_person_sees_which_cell_trains_and_so_does_the_log(grid):
+def test_all_tables_have_the_documented_columns(grid):
+    results = grid.directory / "results"
+    written = [(key, path) for key, paths in tables_in(results).items() for path in paths]
+    problems = [problem for key, path in written for problem in problems_of(key, path)]
+    assert problems == []
+    assert undocumented_tables(results) == []
+
+
+def test_progress_of_a_cell_is_printed_and_logged(grid):
     log = (grid.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
     line = re.compile(
         r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 4: "
-        r"loss \d+\.\d+ training, \d+\.\d+ validation, accuracy \d+\.\d %, about \d+:\d\d min left"
+        r"training loss \d+\.\d+, validation loss \d+\.\d+, validation accuracy \d+\.\d %, about \d+:\d\d min left"
     )
     assert line.search(log)
     assert line.search(grid.first_output)
 
 
-def test_random_first_weights_are_said_in_the_log_and_written_in_the_results(grid):
+def test_random_initialisation_is_logged_and_recorded(grid):
     assert "no pretrained weights" in grid.first_output
     metrics = json.loads((grid.directory / CELLS / "gradual/seed0/metrics.json").read_text())
     assert metrics["weights"] == "none"
     history = pd.read_csv(grid.directory / CELLS / "gradual/seed0/history.csv")
     assert set(history["layers"]) == {"all"}
-    assert set(pd.read_csv(grid.directory / "results/tables/runs.csv", keep_default_na=False)["weights"]) == {"none"}
+    assert set(read_table(grid.directory / "results/tables/cells.csv")["weights"]) == {"none"}
 
 
-def test_a_second_run_has_nothing_to_do(grid):
+def test_second_run_has_nothing_to_do(grid):
     assert grid.plan() == {}
 
 
@@ -135,83 +159,90 @@ def test_touching_every_file_reruns_nothing(grid):
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
-        ("figures/outcomes", {"draw": 2, "write_report": 1, "all": 1}),
-        ("figures/confusions", {"draw": 1, "write_report": 1, "all": 1}),
-        ("figures/gallery", {}),
-        ("charts", {"draw": DRAWN, "draw_samples": 1, "write_report": 1, "all": 1}),
-        ("report", {"write_report": 1, "all": 1}),
-        ("links", {}),
-        ("archives", {}),
-        ("tables", TABLES_AND_FIGURES),
-        ("records", {"collect_records": 1, "draw": redrawn(*RECORDED), "write_report": 1, "all": 1}),
-        ("statistics", {"compare": 1, "judge": 1, "draw": redrawn("effects"), "write_report": 1, **TAKEN, "all": 1}),
-        ("recommend", {**TAKEN, "write_report": 1, "all": 1}),
-        ("best", {"export_best": 1, "all": 1}),
-        ("classifying", {}),
-        ("estimates", {}),
-        ("verdict", {"judge": 1, "write_report": 1, "all": 1}),
-        ("inference", {"benchmark_inference": 2, "benchmark_finished": 1, **TABLES_AND_FIGURES}),
-        ("pixels", {"train": 2, **WHAT_CELLS_LEAD_TO}),
-        ("splits", {"split": 1, "train": 2, **WHAT_CELLS_LEAD_TO}),
-        ("config", {}),
-        ("reference", {}),
+        ("figures/accuracy", {"plot_figure": 1, **REPORT}),
+        ("figures/confusion_matrices", {"plot_figure": 1, **REPORT}),
+        ("figures/catalogue", {}),
+        ("figures/charts", {"plot_figure": FIGURES, "plot_sample_images": 1, **REPORT}),
+        ("report/page", REPORT),
+        ("data/sources/url_list", {}),
+        ("data/sources/archive", {}),
+        ("analysis/aggregation", FROM_METRICS),
+        ("analysis/histories", {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), **REPORT}),
+        ("report/recommendation", {**EXPORT, **REPORT}),
+        ("deploy/export", {"export_model": 1, "all": 1}),
+        ("deploy/predict", {}),
+        ("benchmark/runtime_estimate", {}),
+        ("report/verdict", {"evaluate_claims": 1, **REPORT}),
+        ("benchmark/inference", {"benchmark_inference": 2, "benchmark_trained": 1, **FROM_METRICS}),
+        ("training/batches", {"train": 2, **FROM_CELLS}),
+        ("data/split", {"split": 1, "train": 2, **FROM_CELLS}),
+        ("config/validation", {}),
+        ("config_reference", {}),
     ],
 )
-def test_editing_a_module_makes_exactly_what_depends_on_it_stale(grid, edit, module, jobs):
-    edit(f"workflow/scripts/entr/{module}.py", "\n# edited\n")
+def test_changed_module_makes_exactly_what_depends_on_it_stale(grid, edit, module, jobs):
+    edit(f"workflow/scripts/entr/{module}.py", "\nCHANGED = True\n")
     assert grid.plan() == jobs
 
 
-def test_a_comment_in_the_configuration_reruns_nothing(grid, edit):
+def test_reworded_docstrings_and_comments_make_nothing_stale(grid, edit):
+    for path in (grid.checkout / "workflow" / "scripts").rglob("*.py"):
+        name = path.relative_to(grid.checkout).as_posix()
+        edit(name, "\n# a comment\n")
+        path.write_text(path.read_text().replace('"""', '"""Reworded. ', 1))
+    assert grid.plan() == {}
+
+
+def test_comment_in_the_configuration_reruns_nothing(grid, edit):
     edit("config/config.yaml", "\n# a remark\n")
     assert grid.plan() == {}
 
 
-def test_another_learning_rate_of_a_dataset_trains_its_cells_only(grid):
+def test_changed_learning_rate_of_a_dataset_retrains_its_cells_only(grid):
     changed = grid.plan("--config", "datasets={'micrographs': {'training': {'learning_rate': 0.001}}}")
-    # and the schedule is drawn, which is configured
-    assert changed == {"train": 2, **WHAT_CELLS_LEAD_TO, "draw": DRAWN}
+    # fig3_schedule is drawn from the configuration
+    assert changed == {"train": 2, **FROM_CELLS, "plot_figure": FIGURES}
 
 
-def test_a_new_seed_trains_new_cells_only(grid):
+def test_added_seed_trains_new_cells_only(grid):
     changed = grid.plan("--config", "grid={'seeds': [0, 1]}")
-    # the first seed's networks are timed, the others are alike
-    assert changed == {"split": 1, "train": 2, **EVERY_TABLE}
+    # only the models of the first seed are benchmarked
+    assert changed == {"split": 1, "train": 2, **FROM_ALL_TABLES}
 
 
-def test_what_is_finished_is_judged_while_the_rest_is_missing_and_nothing_is_trained(grid, tmp_path):
+def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path):
     cell = grid.directory / CELLS / "gradual" / "seed0"
     cell.rename(tmp_path / "aside")
     try:
-        output, jobs = grid.run("so_far", "--nolock")
+        output, jobs = grid.run("progress", "--nolock")
     finally:
         (tmp_path / "aside").rename(cell)
-    assert jobs == {"so_far": 1}
+    assert jobs == {"progress": 1}
     assert "1 of 2 cells are finished" in output
-    so_far = grid.directory / "results" / "so_far"
-    assert set(pd.read_csv(so_far / "cells.csv")["regime"]) == {"no-increase"}
-    assert "micrographs resnet18 gradual seed 0" in (so_far / "verdict.md").read_text()
+    progress = grid.directory / "results" / "progress"
+    assert set(read_table(progress / "cells.csv")["regime"]) == {"no-increase"}
+    assert "micrographs resnet18 gradual seed 0" in (progress / "verdict.md").read_text()
     assert grid.plan() == {}
 
 
-def test_one_cell_makes_just_that_cell_and_what_it_needs(tmp_path):
+def test_target_cell_runs_only_what_it_needs(tmp_path):
     target = f"{CELLS}/gradual/seed7/metrics.json"
     assert Grid(tmp_path).plan(target) == {
-        "generate": 1,
+        "render_micrographs": 1,
         "downscale": 1,
-        "pack_pixels": 1,
+        "pack_images": 1,
         "split": 1,
         "train": 1,
     }
 
 
-def test_a_deleted_cell_is_trained_again_with_the_same_numbers_and_nothing_else_is(grid):
+def test_deleted_cell_is_retrained_with_the_same_results(grid):
     cell = grid.directory / CELLS / "gradual" / "seed0"
     other = (grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns
     before = json.loads((cell / "metrics.json").read_text())
     shutil.rmtree(cell)
     _, jobs = grid.run()
-    assert jobs == {"train": 1, **WHAT_CELLS_LEAD_TO}
+    assert jobs == {"train": 1, **FROM_CELLS}
     after = json.loads((cell / "metrics.json").read_text())
     assert after["evaluations"] == before["evaluations"]
     assert (grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns == other

@@ -1,4 +1,4 @@
-"""What snakemake plans, without running it."""
+"""Jobs that Snakemake plans, without running them."""
 
 import re
 from collections import Counter
@@ -12,26 +12,26 @@ def jobs(done):
     return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", done.output, re.MULTILINE)}
 
 
-def test_the_default_configuration_plans_its_six_cells(snakemake):
+def test_default_configuration_plans_six_cells(snakemake):
     assert jobs(snakemake("--dry-run"))["train"] == 6
 
 
-def test_the_paper_s_grid_plans_every_cell_its_weights_and_its_splits(snakemake):
+def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):
     planned = jobs(snakemake("--dry-run", "--configfile", ROOT / "config" / "paper.yaml"))
     assert planned["train"] == 3 * 3 * 3 * 10
     assert planned["fetch_weights"] == 3
     assert planned["split"] == 3 * 10
     assert planned["fetch_archive"] == 1
-    assert planned["link_folder"] == 2
+    assert planned["link_images"] == 2
 
 
-def test_a_folder_of_yours_needs_six_lines(snakemake, tmp_path):
+def test_folder_of_images_needs_a_few_lines_of_configuration(snakemake, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("grid:\n  datasets: [mine]\n  seeds: [0]\ndatasets:\n  mine: {source: folder, path: photos}\n")
     assert jobs(snakemake("--dry-run", "--configfile", mine))["train"] == 3
 
 
-def test_every_dataset_of_the_catalogue_can_be_planned(snakemake):
+def test_each_dataset_of_the_catalogue_can_be_planned(snakemake):
     catalogue = yaml.safe_load((ROOT / "config" / "datasets.yaml").read_text())["datasets"]
     targets = [f"results/data/{name}/splits/seed0.csv" for name in catalogue]
     planned = jobs(snakemake("--dry-run", *targets))
@@ -39,13 +39,13 @@ def test_every_dataset_of_the_catalogue_can_be_planned(snakemake):
     rules = {
         "archive": "fetch_archive",
         "torchvision": "fetch_torchvision",
-        "folder": "link_folder",
-        "generated": "generate",
+        "folder": "link_images",
+        "synthetic": "render_micrographs",
     }
     assert {rules[kind]: count for kind, count in kinds.items()}.items() <= planned.items()
 
 
-def test_a_mistake_in_the_configuration_is_one_line(snakemake):
+def test_configuration_error_is_one_line(snakemake):
     done = snakemake("--dry-run", "--config", "control=gradul", check=False)
     assert done.returncode == 1
     assert "--config: control: 'gradul' is not in grid.regimes; add it there or choose another" in done.output
@@ -53,7 +53,7 @@ def test_a_mistake_in_the_configuration_is_one_line(snakemake):
 
 
 @pytest.mark.parametrize("name", ["resnet19", "gradul", "seedx"])
-def test_a_mistyped_target_is_no_target(snakemake, name):
+def test_mistyped_target_is_rejected(snakemake, name):
     parts = {"model": "resnet18", "regime": "gradual", "seed": "seed0"}
     parts |= {"resnet19": {"model": name}, "gradul": {"regime": name}, "seedx": {"seed": name}}[name]
     target = "results/cells/micrographs/{model}/{regime}/{seed}/metrics.json".format(**parts)
@@ -62,5 +62,18 @@ def test_a_mistyped_target_is_no_target(snakemake, name):
     assert "MissingRuleException" in done.output
 
 
-def test_snakemake_finds_nothing_to_criticise(snakemake):
+def test_snakemake_lint_is_clean(snakemake):
     assert "Congratulations" in snakemake("--lint").output
+
+
+def test_rule_graph_in_the_docs_is_up_to_date(snakemake):
+    done = snakemake("--rulegraph", "dot")
+    graph = done.stdout[done.stdout.index("digraph") :]
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)', graph, re.MULTILINE))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"^\s*(\d+) -> (\d+)", graph, re.MULTILINE)}
+    svg = (ROOT / "docs" / "rulegraph.svg").read_text()
+    shown = dict(re.findall(r"<title>(\d+)</title>.*?<text [^>]*>(\w+)</text>", svg, re.DOTALL))
+    drawn = re.findall(r"<title>(\d+)&#45;&gt;(\d+)</title>", svg)
+    assert set(shown.values()) == set(names.values())
+    assert {(shown[a], shown[b]) for a, b in drawn} == edges
+    assert len(edges) > 20

@@ -1,0 +1,61 @@
+import pandas as pd
+import pytest
+
+from entr.benchmark import runtime_estimate
+from entr.benchmark.runtime_estimate import UnitTimes
+from entr.config.regimes import Regime
+from entr.config.training import LearningRateFinder, Phase, Training
+from entr.config.training_plan import Plan
+
+TRAINING = Training(
+    phases={"sgdr": Phase(cycle_length=2), "rpl": Phase(layers="all")}, schedule=("sgdr", "rpl"),
+    subtotal_after="sgdr", full_size=40, batch_size=10, lr_finder=LearningRateFinder(steps=6), evaluation_sizes=(24,),
+    tta_views=1, device="cpu",
+)  # fmt: skip
+
+
+def test_seconds_of_a_cell_follow_from_its_plan():
+    plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=32, tta=32), pretrained=True)
+    units = UnitTimes(
+        start=5, resize={24: 0.1, 32: 0.2, 40: 0.3}, step={(24, "head"): 1, (32, "all"): 4},
+        forward={24: 0.01, 32: 0.02, 40: 0.04}, training_images=95, validation_images=10,
+    )  # fmt: skip
+    parts = units.seconds_of(plan)
+    assert parts["starting"] == 5
+    assert parts["resize"] == pytest.approx(0.1 + 0.2)
+    assert parts["training"] == 2 * 9 * 1 + 9 * 4
+    assert parts["lr_finder"] == 6 * (1 + 4)
+    assert parts["validation"] == pytest.approx(10 * (2 * 0.01 + 0.02))
+    stages = 10 * 0.01 + 105 * 0.04 + 10 * 0.02 + 105 * 0.04
+    assert parts["evaluation"] == pytest.approx(stages + 2 * 10 * (0.02 + 0.04) + 10 * 0.01)
+
+
+def test_unfinished_cells_are_estimated_from_timed_steps(dataset, tmp_path, caplog):
+    plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=32, tta=32), pretrained=False)
+    cells = [tmp_path / "m" / "resnet18" / "gradual" / f"seed{seed}" / "metrics.json" for seed in (0, 1)]
+    files = {
+        "pixels": {"m": str(dataset / "pixels.npy")},
+        "manifest": {"m": str(dataset / "manifest.csv")},
+        "split": {"m": str(dataset / "split.csv")},
+    }
+
+    def finish(cell):
+        cell.parent.mkdir(parents=True)
+        cell.touch()
+
+    def estimate():
+        with caplog.at_level("INFO", logger="entr"):
+            runtime_estimate.write_estimate(
+                cells, {"m": {"gradual": plan.plain()}}, **files, weights={}, benchmark_seconds=10.0,
+                table=tmp_path / "estimate.csv",
+            )  # fmt: skip
+
+    finish(cells[0])
+    estimate()
+    table = pd.read_csv(tmp_path / "estimate.csv")
+    assert table["seed"].tolist() == [1]
+    assert (table[["training", "evaluation", "lr_finder"]] > 0).all(axis=None)
+    assert "1 of 2 cells are not finished" in caplog.text
+    finish(cells[1])
+    estimate()
+    assert "all 2 cells are finished" in caplog.text

@@ -1,0 +1,82 @@
+import pytest
+
+from entr.config.regimes import Regime
+from entr.config.training import Phase, Training
+from entr.config.training_plan import Plan
+
+GRADUAL = {"sgdr": 100, "clrs": 150, "cmult": 200, "rpl": 250, "tta": 250}
+
+
+def plan(pretrained=True, training=None, **changes):
+    return Plan.of(training or Training(), Regime(**GRADUAL | changes), pretrained=pretrained)
+
+
+def test_default_phases_are_those_of_the_course():
+    lengths = {name: phase.lengths for name, phase in Training().phases.items()}
+    assert lengths == {"sgdr": (2,), "clrs": (1, 1, 1), "cmult": (1, 2, 4), "rpl": (1, 2, 4)}
+
+
+def test_plan_gives_each_phase_its_size_layers_and_learning_rates():
+    gradual = plan()
+    assert [(phase.phase, phase.size, phase.layers) for phase in gradual.phases] == [
+        ("sgdr", 100, "head"),
+        ("clrs", 150, "head"),
+        ("cmult", 200, "head"),
+        ("rpl", 250, "all"),
+    ]
+    assert gradual.phases[-1].learning_rates(0.01) == pytest.approx((0.01 / 9, 0.01 / 3, 0.01))
+    assert (gradual.tta_size, gradual.epochs) == (250, 2 + 3 + 7 + 7)
+
+
+def test_randomly_initialised_model_trains_all_layers_in_every_phase():
+    assert {phase.layers for phase in plan(pretrained=False).phases} == {"all"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"sgdr": {"random": [100, 150]}}, {"upsample_to": 250}])
+def test_plan_survives_the_parameters_of_a_rule(changes):
+    assert Plan.model_validate(plan(**changes).plain()) == plan(**changes)
+
+
+def test_phases_run_in_the_order_of_the_schedule():
+    """Snakemake merges configuration files in an order of its own, which shuffles the keys of mappings."""
+    phases = dict(reversed(Training().phases.items()))
+    assert [phase.phase for phase in plan(training=Training(phases=phases)).phases] == ["sgdr", "clrs", "cmult", "rpl"]
+
+
+def test_phase_can_be_omitted_from_the_schedule():
+    assert [phase.phase for phase in plan(training=Training(schedule=("sgdr", "rpl"))).phases] == ["sgdr", "rpl"]
+
+
+def test_cycles_grow_by_their_factor():
+    assert Phase(cycles=4, cycle_length=2, cycle_mult=3).lengths == (2, 6, 18, 54)
+
+
+def test_regime_may_set_the_size_of_each_epoch():
+    """The other reading of the paper's "stepwise": the last two epochs of cmult at full size."""
+    cmult = plan(cmult=[100] * 5 + [250] * 2).phases[2]
+    assert cmult.sizes == (100, 100, 100, 100, 100, 250, 250)
+    assert (cmult.size, cmult.network_sizes(), cmult.stored_sizes()) == (250, (100, 250), (100, 250))
+    assert [cmult.network_size_in(epoch) for epoch in (0, 4, 5)] == [100, 100, 250]
+
+
+def test_list_of_sizes_must_be_as_long_as_its_phase():
+    with pytest.raises(ValueError, match="phase cmult has 7 epochs, but 2 sizes; give one size, or one per epoch"):
+        plan(cmult=[100, 250])
+
+
+def test_random_sizes_are_all_stored_and_the_largest_is_evaluated():
+    sgdr = plan(sgdr={"random": [150, 100]}).phases[0]
+    assert (sgdr.drawn, sgdr.sizes, sgdr.size) == ((150, 100), (150, 150), 150)
+    assert sgdr.stored_sizes() == sgdr.network_sizes() == (100, 150)
+
+
+def test_upsampled_images_are_stored_small_and_passed_to_the_model_large():
+    phases = plan(upsample_to=250).phases
+    assert [phase.size for phase in phases] == [250] * 4
+    assert [phase.stored_sizes() for phase in phases] == [(100,), (150,), (200,), (250,)]
+    assert {phase.network_sizes() for phase in phases} == {(250,)}
+    assert phases[0].network_size_in(0) == 250
+
+
+def test_regime_may_train_all_layers_in_every_phase():
+    assert [phase.layers for phase in plan(layers="all").phases] == ["all"] * 4

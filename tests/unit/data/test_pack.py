@@ -1,0 +1,43 @@
+"""Packing of downscaled images into one array."""
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from entr.data.pack import pack_images
+
+
+def write_images(folder, sizes):
+    """Write random images of some sizes, by name, and their manifest; return their pixels."""
+    rng = np.random.default_rng(0)
+    pixels = {name: rng.integers(0, 256, (height, width, 3), np.uint8) for name, (width, height) in sizes.items()}
+    for name, array in pixels.items():
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+    rows = [
+        {"image": name, "label": name.split("/")[0], "width": width, "height": height}
+        for name, (width, height) in sizes.items()
+    ]
+    pd.DataFrame(rows).to_csv(folder / "manifest.csv", index=False)
+    return list(pixels.values())
+
+
+def packed(folder):
+    pack_images(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
+    return np.load(folder / "pixels.npy")
+
+
+def test_packed_images_have_the_order_of_the_manifest(tmp_path):
+    images = write_images(tmp_path, {"b/wide.png": (40, 20), "a/tall.png": (20, 30)})
+    pixels = packed(tmp_path)
+    assert (pixels.shape, pixels.dtype) == ((2, 30, 40, 3), np.uint8)
+    for canvas, image in zip(pixels, images, strict=True):
+        height, width = image.shape[:2]
+        assert np.array_equal(canvas[:height, :width], image)
+        assert canvas.sum() == image.sum()
+
+
+def test_names_of_classes_may_look_like_missing_values_or_numbers(tmp_path):
+    images = write_images(tmp_path, {"nan/1.png": (4, 4), "3/1.png": (4, 4), "Äpfel & Birnen/1, 'x'.png": (4, 4)})
+    assert np.array_equal(packed(tmp_path), images)

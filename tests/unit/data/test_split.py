@@ -1,0 +1,88 @@
+"""Stratified folds of datasets with and without near-duplicates."""
+
+import hashlib
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from entr.data.split import split_dataset
+from entr.jobs.errors import EntrError
+
+
+def manifest_of(counts, copies=()):
+    rows = [
+        {
+            "image": f"{label}/{number}.png",
+            "label": label,
+            "sha256": hashlib.sha256(f"{label}{number}".encode()).hexdigest(),
+        }
+        for label, count in counts.items()
+        for number in range(count)
+    ]
+    rows = [row | {"group": group} for group, row in enumerate(rows)]
+    # near-duplicates share the group but not the checksum
+    rows += [
+        {**rows[row], "image": f"copy-{number}.png", "sha256": f"{number}{rows[row]['sha256']}"}
+        for number, row in enumerate(copies)
+    ]
+    return pd.DataFrame(rows)
+
+
+def split_of(table, folder, seed, folds=10):
+    table.to_csv(folder / "manifest.csv", index=False)
+    split_dataset(folder / "manifest.csv", folder / "split.csv", seed=seed, folds=folds)
+    return pd.read_csv(folder / "split.csv", dtype={"label": str}, keep_default_na=False)
+
+
+@settings(max_examples=25)
+@given(
+    counts=st.dictionaries(st.sampled_from(["a", "NA", "3", "x y"]), st.integers(10, 40), min_size=2),
+    copies=st.lists(st.integers(0, 19), max_size=8),
+    seed=st.integers(0, 30),
+)
+def test_each_class_is_on_both_sides_and_near_duplicates_are_not(tmp_path, counts, copies, seed):
+    table = manifest_of(counts, copies)
+    split = split_of(table, tmp_path, seed)
+    assert split["image"].tolist() == table["image"].tolist()
+    for _, group in split.groupby("label"):
+        assert group["validation"].nunique() == 2
+    sides = split.assign(group=table["group"]).groupby("group")["validation"].nunique()
+    assert sides.max() == 1
+    assert split_of(table, tmp_path, seed).equals(split)
+
+
+def test_split_does_not_depend_on_the_order_of_files(tmp_path):
+    table = manifest_of({"a": 20, "b": 30})
+    shuffled = table.sample(frac=1, random_state=1)
+    one, two = (split_of(rows, tmp_path, 3).set_index("image")["validation"] for rows in (table, shuffled))
+    assert one.sort_index().equals(two.sort_index())
+
+
+def test_ten_seeds_validate_each_image_once_and_the_next_ten_use_another_partition(tmp_path):
+    table = manifest_of({"a": 20, "b": 30})
+    sides = pd.DataFrame({seed: split_of(table, tmp_path, seed)["validation"] for seed in range(20)})
+    assert (sides[range(10)].sum(axis=1) == 1).all()
+    assert (sides[range(10, 20)].sum(axis=1) == 1).all()
+    assert not sides[0].equals(sides[10])
+    assert sides.sum().tolist() == [5] * 20
+
+
+def test_class_with_fewer_images_than_folds_is_an_error(tmp_path):
+    with pytest.raises(EntrError, match=r"class 'b' .* has 9 distinct images, fewer than the 10 folds .* split\.folds"):
+        split_of(manifest_of({"a": 20, "b": 9}, copies=[20, 21]), tmp_path, 0)
+
+
+@pytest.mark.parametrize("counts", [{}, {"a": 20}])
+def test_fewer_than_two_classes_are_an_error(tmp_path, counts):
+    table = manifest_of(counts).reindex(columns=["image", "label", "sha256", "group"])
+    with pytest.raises(EntrError, match=f"has images of {len(counts)} classes, but a classifier needs at least two"):
+        split_of(table, tmp_path, 0)
+
+
+def test_group_of_near_duplicates_larger_than_a_fold_is_a_warning(tmp_path, caplog):
+    table = manifest_of({"a": 20, "b": 20}, copies=[3] * 30)
+    fractions = [split_of(table, tmp_path, seed)["validation"].mean() for seed in range(10)]
+    assert max(fractions) > 0.4
+    assert "instead of 10 % (a group of near-duplicates is larger than one fold)" in caplog.text

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from entr.data.downscale import downscale_image
+from entr.deploy import export
+from entr.jobs.errors import EntrError
+from entr.jobs.tables import write_table
+from entr.metrics.schema import Metrics
+from entr.models import architectures
+
+
+def test_onnx_agrees_with_pytorch_on_a_hundred_images(exported, originals):
+    paths = sorted(originals.rglob("*.*"))
+    images = [downscale_image(path.read_bytes(), exported.card["images"])[0] for path in [*paths, *paths][:100]]
+    model, _ = architectures.load_trained(exported.model / "model.safetensors")
+    batch = torch.stack([torch.from_numpy(_normalised(image)) for image in images])
+    assert export.largest_difference(model.eval(), exported.model / "model.onnx", batch) < 1e-4
+
+
+def _normalised(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.resize((32, 32)), np.float32).transpose(2, 0, 1) / 128 - 1
+
+
+def test_onnx_with_other_outputs_is_an_error(exported, tmp_path):
+    model, _ = architectures.load_trained(exported.model / "model.safetensors")
+    with pytest.raises(EntrError, match="the logits of ONNX differ from those of PyTorch by"):
+        export.export_onnx(model, 32, tmp_path / "model.onnx", tolerance=0.0)
+
+
+def test_classes_and_preprocessing_are_exported_as_data(exported):
+    classes = json.loads((exported.model / "classes.json").read_text(encoding="utf-8"))
+    assert classes == list(architectures.load_trained(exported.model / "model.safetensors")[1])
+    preprocessing = json.loads((exported.model / "preprocessing.json").read_text(encoding="utf-8"))
+    assert preprocessing["images"] == exported.card["images"]
+    assert (preprocessing["size"], preprocessing["resize_method"]) == (32, "crop")
+
+
+def test_model_card_contains_the_metrics_of_the_cell(exported):
+    card = (exported.model / "README.md").read_text(encoding="utf-8")
+    metrics = Metrics.model_validate_json((exported.cell / "metrics.json").read_text())
+    of_phase = [evaluation for evaluation in metrics.evaluations if evaluation.resolution == "phase"]
+    words = ["before fine-tuning", "after fine-tuning", "after fine-tuning, with test-time augmentation"]
+    for stage, evaluation in zip(words, of_phase, strict=True):
+        quality = evaluation.quality
+        assert f"| {stage} | {evaluation.size} | {quality.accuracy:.4f} | {quality.macro_f1:.4f} | " in card
+    assert f"{metrics.training_images} training and {metrics.validation_images} validation images" in card
+    assert "0.5000, 95 % interval 0.4100 to 0.5900 (replicates: 3)" in card
+    for statement in (
+        "# resnet18 for Steel, magnified",
+        "Licence: CC BY 4.0. Somebody 2020",
+        "Initial weights: random.",
+        f"torch {metrics.environment.torch}",
+        "python -m entr.deploy.predict results/models/micrographs IMAGES",
+    ):
+        assert statement in card
+
+
+def test_dataset_without_a_recommended_model_is_an_error_with_the_reason(exported, tmp_path):
+    reason = "no model of this grid is within your limits"
+    row = exported.choice | {"goal": "within_limits", "recommended": False, "comparison": reason}
+    write_table(pd.DataFrame([row]), tmp_path / "recommendation.csv")
+    with pytest.raises(EntrError, match=f"no model of micrographs can be exported: {reason}; change the limits"):
+        export.export_model(tmp_path / "recommendation.csv", "micrographs", [], exported.card, tmp_path / "model")
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,24 @@
+import importlib
+from dataclasses import replace
+
+import pytest
+
+from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
+from entr.jobs.paths import SCRIPTS
+
+
+@pytest.mark.parametrize("figure", CATALOGUE.values(), ids=list(CATALOGUE))
+def test_source_is_the_module_that_plots_the_figure(figure):
+    module = importlib.import_module(f"entr.figures.{figure.module}")
+    assert (SCRIPTS / figure.source).samefile(module.__file__)
+    assert hasattr(module, "plot_sample_images" if figure.name == SAMPLE_IMAGES else "plot")
+
+
+def test_figures_keep_their_order_and_have_unique_headings():
+    assert list(CATALOGUE)[:3] == ["fig1_accuracy_time", SAMPLE_IMAGES, "fig3_schedule"]
+    assert len({figure.heading for figure in CATALOGUE.values()}) == len(CATALOGUE)
+
+
+def test_plain_values_describe_the_figure_completely():
+    figure = CATALOGUE["effects"]
+    assert replace(figure, **figure.plain()) == figure

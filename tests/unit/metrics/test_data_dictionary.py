@@ -1,0 +1,114 @@
+"""Tables of real analyses have the columns of the data dictionary; tests/workflow compares all of a whole run."""
+
+import pytest
+import simulated
+from data_dictionary import problems_of, tables_in, undocumented_tables
+from factories import INFERENCE, TRAINED, metrics
+
+from entr.analysis.aggregation import write_metrics
+from entr.analysis.paired_effects import write_effects
+from entr.data.split import split_dataset
+from entr.data.summary import summarise_datasets
+from entr.jobs.paths import CELL
+from entr.jobs.tables import TEXT, write_table
+from entr.metrics.data_dictionary import TABLES, documented_columns
+from entr.report.recommendation import write_recommendation
+from entr.report.verdict import write_verdict
+
+DESIGN = {"datasets": ("ucm",), "models": ("resnet18",), "regimes": ("no-increase", "gradual"), "seeds": 2}
+
+
+@pytest.fixture(scope="module")
+def results(dataset, tmp_path_factory):
+    """The results of an analysis of four cells with made-up metrics, and of a real dataset."""
+    directory = tmp_path_factory.mktemp("data_dictionary") / "results"
+    tables, data = directory / "tables", directory / "data" / "micrographs"
+    data.mkdir(parents=True)
+    for name in ("manifest", "rejected", "duplicates"):
+        (data / f"{name}.csv").write_bytes((dataset / f"{name}.csv").read_bytes())
+    split_dataset(data / "manifest.csv", data / "splits" / "seed0.csv", seed=0, folds=5)
+    entry = {"title": "", "traits": {"image category": "microscopic"}, "images": None, "classes": 7, "source": "folder"}
+    entry |= dict.fromkeys(("licence", "citation", "note"), "")
+    of_dataset = {name: [data / f"{name}.csv"] for name in ("manifest", "rejected", "duplicates")}
+    of_dataset["manifests"] = of_dataset.pop("manifest")
+    summarise_datasets({"micrographs": entry}, **of_dataset, destination=tables / "datasets.csv")
+
+    cells = []
+    for seed in range(2):
+        for regime in DESIGN["regimes"]:
+            cell = {"dataset": "ucm", "model": "resnet18", "regime": regime, "seed": seed}
+            path = directory.parent / CELL.format(**cell) / "metrics.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(with_final_stage(metrics(regime, seed, accuracy=0.7 + 0.01 * seed)).model_dump_json())
+            cells.append(path)
+    inference = []
+    for table in INFERENCE:
+        inference.append(directory.parent / f"{len(inference)}.csv")
+        write_table(table, inference[-1])
+    write_table(TRAINED, directory.parent / "trained.csv")
+    made = {name: tables / f"{name}.csv" for name in ("metrics", "summary", "cells", "pairs", "effects", "claims")}
+    write_metrics(
+        cells,
+        inference,
+        [directory.parent / "trained.csv"],
+        control="no-increase",
+        outputs={name: made[name] for name in ("metrics", "summary", "cells")},
+    )
+    write_effects(made["metrics"], "no-increase", 10, pairs=made["pairs"], effects=made["effects"])
+    inputs = {name: made[name] for name in ("metrics", "pairs", "effects", "cells")}
+    outputs = {"claims": made["claims"], "verdict": directory / "verdict.md"}
+    write_verdict(**inputs, design=simulated.design(**DESIGN), outputs=outputs)
+    write_recommendation(
+        metrics=made["metrics"],
+        summary=made["summary"],
+        design=simulated.design(**DESIGN),
+        limits={"max_seconds": None, "min_accuracy": None},
+        outputs={"table": tables / "recommendation.csv", "text": directory / "recommendation.md"},
+    )
+    return directory
+
+
+def with_final_stage(cell):
+    """Return metrics with the stage `total-tta`, equal to the stage `total`."""
+    final = [one.model_copy(update={"stage": "total-tta"}) for one in cell.evaluations if one.stage == "total"]
+    until = {
+        name: getattr(cell, name) | {"total-tta": getattr(cell, name)["total"]}
+        for name in ("seconds_until", "image_passes")
+    }
+    return cell.model_copy(update={"evaluations": (*cell.evaluations, *final), **until})
+
+
+TABLE_NAMES = ["metrics", "summary", "cells", "pairs", "effects", "claims", "recommendation", "datasets"]
+DATA_NAMES = ["manifest.csv", "rejected.csv", "duplicates.csv", "splits/seed<seed>.csv"]
+
+
+@pytest.mark.parametrize(
+    "key", [*(f"tables/{name}.csv" for name in TABLE_NAMES), *(f"data/<dataset>/{name}" for name in DATA_NAMES)]
+)
+def test_table_has_the_documented_columns_types_and_units(results, key):
+    (path,) = tables_in(results)[key]
+    assert problems_of(key, path) == []
+
+
+def test_every_table_of_the_analysis_is_documented(results):
+    assert undocumented_tables(results) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics", "summary", "pairs", "effects", "history", "steps", "lr_find", "confusions"]
+)
+def test_simulated_table_has_the_documented_columns(name):
+    columns = simulated.grid()[name].columns
+    assert set(columns) == set(documented_columns(f"tables/{name}.csv"))
+
+
+def test_columns_of_text_are_read_as_text():
+    columns = [column for table in TABLES.values() for column in table.columns]
+    assert {column.name for column in columns if column.type == "text"} == TEXT
+    assert {column.name for column in columns if column.type != "text"} & TEXT == set()
+
+
+def test_every_column_has_a_meaning():
+    columns = [column for table in TABLES.values() for column in table.columns]
+    assert [column.name for column in columns if not column.meaning.endswith(".")] == []
+    assert [table.rows for table in TABLES.values() if not table.rows.startswith("One row per ")] == []

@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import pytest
+from factories import CONTROL, MODELS, REGIMES, study
+
+from entr.analysis.paired_effects import write_effects
+from entr.jobs.tables import read_table, write_table
+from entr.metrics.labels import CELL
+from entr.report.verdict import write_verdict
+
+
+@pytest.fixture
+def verdict_of(tmp_path):
+    """Function that writes the verdict on a study, and returns its text and the table of claims."""
+
+    def write(given, weights="none"):
+        design = given.design
+        tables = {name: tmp_path / f"{name}.csv" for name in ("metrics", "pairs", "effects", "cells")}
+        write_table(given.metrics, tables["metrics"])
+        cells = given.metrics[CELL].drop_duplicates()
+        write_table(cells.assign(weights=weights, device="a CPU"), tables["cells"])
+        effects = {name: tables[name] for name in ("pairs", "effects")}
+        write_effects(tables["metrics"], design.control, design.folds, **effects)
+        outputs = {"claims": tmp_path / "claims.csv", "verdict": tmp_path / "verdict.md"}
+        write_verdict(**tables, design=design, outputs=outputs)
+        return outputs["verdict"].read_text(encoding="utf-8"), read_table(outputs["claims"])
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        (
+            {},
+            "**Yes, within the scope of this study.** The ENTR hypothesis is supported for gradual and stepwise; shown",
+        ),
+        (
+            {"accuracy": {"matched": 0.82}},
+            "**Not shown.** This study does not support the ENTR hypothesis: not shown that A",
+        ),
+        ({"seeds": 1}, "**Inconclusive.** The ENTR hypothesis is not tested here: one replicate"),
+    ],
+)
+def test_answer_comes_first_and_is_computed_from_the_tables(verdict_of, changes, answer):
+    text, claims = verdict_of(study(**changes))
+    assert text.split("\n\n")[1].startswith(answer)
+    assert "On UCM, gradual took 0.75 times as long as no-increase" in text
+    assert set(claims["claim"]) == {"ENTR", *(f"C{number}" for number in range(1, 10))}
+
+
+def test_verdict_states_the_experiment_and_its_caveats(verdict_of):
+    text, _ = verdict_of(study(datasets=("neu",), stand_in_for={"neu": "steel"}, seeds=3, regimes=REGIMES[:3]))
+    for statement in (
+        "randomly initialised weights, all layers trained",
+        "a CPU",
+        "(`neu`, a stand-in for steel)",
+        "**3 seeds.** In a single dataset, 3 replicates cannot reach a p-value below 0.25.",
+        "**Random initial weights.**",
+        "**NEU is not a dataset of the paper**; it is a stand-in for steel.",
+        "27 of 27 cells",
+    ):
+        assert statement in text
+
+
+def test_pretrained_models_of_the_papers_dataset_have_no_caveat_about_them(verdict_of):
+    text, _ = verdict_of(study(), weights="imagenet")
+    assert "ImageNet weights" in text
+    assert "Random initial weights" not in text
+    assert "not a dataset of the paper" not in text
+
+
+def test_missing_cells_are_named(verdict_of):
+    given = study(seeds=3, regimes=REGIMES[:2])
+    metrics = given.metrics
+    missing = (metrics["regime"] == "gradual") & (metrics["model"] == "resnet34") & (metrics["seed"] > 0)
+    text, _ = verdict_of(replace(given, metrics=metrics[~missing]))
+    assert "**2 cells are missing** and excluded from the results: ucm resnet34 gradual seeds 1, 2." in text
+
+
+def test_dataset_in_which_accuracy_falls_is_named(verdict_of):
+    lower = {("bees", model, "gradual"): 0.75 for model in MODELS}
+    text, _ = verdict_of(study(datasets=("ucm", "bees"), accuracy=lower, regimes=REGIMES[:3], seeds=4))
+    assert "**On BEES, gradual lost accuracy**: -" in text
+    assert "On UCM, gradual lost" not in text
+    assert "Averaged over all datasets, gradual took" in text
+
+
+def test_grid_of_the_control_alone_is_not_compared(verdict_of):
+    text, _ = verdict_of(study(regimes=(CONTROL,)))
+    assert "There are no pairs of a treatment and the control yet." in text
+    assert "not tested here: neither gradual nor stepwise is in the grid." in text
+
+
+def test_comparison_shows_accuracy_and_time_next_to_efficiency(verdict_of):
+    text, _ = verdict_of(study(seeds=2, regimes=REGIMES[:2]))
+    head = next(line for line in text.splitlines() if "| As |" in line)
+    assert "| A |" in head
+    assert "| T |" in head
+
+
+def test_title_with_markup_is_shown_as_text(verdict_of):
+    given = study(seeds=2, regimes=REGIMES[:2])
+    design = given.design.model_copy(update={"datasets": {"ucm": "a|b `c`"}})
+    text, _ = verdict_of(replace(given, design=design))
+    assert "- Datasets: a\\|b \\`c\\` (`ucm`)." in text
+    rows = [line for line in text.splitlines() if line.startswith("| a\\|b \\`c\\` |")]
+    assert len(rows) == 2

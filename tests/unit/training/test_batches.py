@@ -1,0 +1,71 @@
+import random
+
+import numpy as np
+import torch
+from packed import packed_gradients
+
+from entr.config.training import Augmentation
+from entr.training.augmentation import AugmentationParams
+from entr.training.batches import CropDataset, MixedSizeDataset, make_loader
+from entr.training.resize import resize_images
+
+CPU = torch.device("cpu")
+PLAIN = Augmentation(flip="none", max_rotate=0, max_zoom=1, max_warp=0, max_lighting=0)
+
+
+def test_validation_crops_the_centre_and_training_at_random():
+    resized = resize_images(packed_gradients([(30, 60)] * 8), 20, "crop", CPU)
+    crops, rows = CropDataset(resized, np.arange(8), augmented=True), torch.arange(8)
+    centre, _ = crops.crop(rows, AugmentationParams.identity(8).corners)
+    assert all(torch.equal(centre[0], other) for other in centre)
+    torch.manual_seed(0)
+    random, _ = crops.crop(rows, AugmentationParams.draw(PLAIN, 8).corners)
+    starts = {int(cut[0, 10, 0]) for cut in random}
+    assert len(starts) > 3
+    assert all(torch.all(cut[0, 10].int().diff() >= 0) for cut in random)
+
+
+def test_batch_is_normalised_and_has_its_own_labels():
+    packed = packed_gradients([(60, 60)] * 6)
+    for row in range(6):
+        packed.images[row] = 40 * row
+    resized = resize_images(packed, 16, "crop", CPU)
+    rows = np.array([5, 0, 3])
+    ((images, classes),) = make_loader(CropDataset(resized, rows, augmented=False), 8, PLAIN)
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = (torch.tensor(40.0 * rows)[:, None] / 255 - mean) / deviation
+    assert torch.allclose(images.mean((2, 3)), expected.float(), atol=1e-5)
+    assert classes.tolist() == [1, 0, 1]
+
+
+def test_all_sizes_share_the_order_and_the_random_numbers():
+    """So that regimes differ in size only [experiment, section 5]."""
+
+    def epoch(size, shapes):
+        torch.manual_seed(1)
+        random.seed(1)
+        crops = CropDataset(resize_images(packed_gradients(shapes), size, "crop", CPU), np.arange(8), augmented=True)
+        batches = make_loader(crops, 4, Augmentation(), shuffle=True)
+        classes = [label for _, labels in batches for label in labels.tolist()]
+        return classes, torch.rand(3).tolist()
+
+    assert epoch(16, [(60, 60)] * 8) == epoch(32, [(60, 60)] * 8) == epoch(32, [(60, 40)] * 8)
+
+
+def test_incomplete_batch_is_dropped_only_while_shuffling():
+    resized = resize_images(packed_gradients([(60, 60)] * 7), 8, "crop", CPU)
+    crops = CropDataset(resized, np.arange(7), augmented=False)
+    assert [len(labels) for _, labels in make_loader(crops, 3, PLAIN)] == [3, 3, 1]
+    assert [len(labels) for _, labels in make_loader(crops, 3, PLAIN, shuffle=True)] == [3, 3]
+    assert [len(labels) for _, labels in make_loader(crops, 64, PLAIN, shuffle=True)] == [7]
+
+
+def test_size_is_drawn_for_each_batch_and_counted():
+    packed = packed_gradients([(60, 60)] * 40)
+    crops = [CropDataset(resize_images(packed, size, "crop", CPU), np.arange(40), augmented=True) for size in (20, 30)]
+    torch.manual_seed(0)
+    drawn = MixedSizeDataset(crops)
+    batches = make_loader(drawn, 4, PLAIN, shuffle=True)
+    sizes = [batch.shape[-1] for _ in range(3) for batch, _ in batches]
+    assert set(sizes) == {20, 30}
+    assert drawn.passes == {size: 4 * sizes.count(size) for size in (20, 30)}

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from packed import packed_gradients
+from PIL import Image
+
+from entr.config.training import Augmentation
+from entr.devices import torch_device
+from entr.training.augmentation import AugmentationParams
+from entr.training.batches import CropDataset, make_loader
+from entr.training.resize import PackedImages, ResizedImages, resize_images
+
+CPU = torch.device("cpu")
+
+
+def test_images_are_resized_without_aliasing():
+    """As Pillow does, up to rounding: a checkerboard of single px becomes grey, not noise."""
+    board = np.indices((60, 60)).sum(0) % 2 * 255
+    packed = packed_gradients([(60, 60)])
+    packed.images[0] = torch.from_numpy(board)[..., None]
+    ours = resize_images(packed, 20, "crop", CPU).images[0].permute(1, 2, 0).numpy()
+    theirs = np.asarray(Image.fromarray(packed.images[0].numpy()).resize((20, 20), Image.Resampling.BILINEAR))
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert 100 < ours.min() <= ours.max() < 155
+
+
+@pytest.mark.parametrize(("method", "shape"), [("crop", (20, 40)), ("squish", (20, 20)), ("pad", (20, 20))])
+def test_resize_method_makes_squares(method, shape):
+    resized = resize_images(packed_gradients([(30, 60)]), 20, method, CPU)
+    assert tuple(resized.extents[0]) == shape
+    cut, _ = CropDataset(resized, np.array([0]), augmented=False).crop(
+        torch.tensor([0]), AugmentationParams.identity(1).corners
+    )
+    assert cut.shape == (1, 3, 20, 20)
+    red = cut[0, 0, 10].numpy().astype(int)
+    if method == "crop":
+        assert 60 < red[0] < red[-1] < 195  # the middle half of the gradient
+    else:
+        assert red[0] < 10
+        assert red[-1] > 245
+    black = (cut[0].sum(0) == 0).all(1).sum()
+    assert black == (10 if method == "pad" else 0)
+
+
+def test_packed_images_have_the_rows_of_manifest_and_split(dataset):
+    packed = PackedImages.open(dataset / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")
+    assert packed.images.shape == (70, 64, 64, 3)
+    assert packed.validation.sum() == 14
+    assert [packed.labels[number] for number in packed.classes] == [name.split("/")[0] for name in packed.names]
+
+
+@pytest.mark.parametrize("method", ["crop", "squish", "pad"])
+def test_upsampled_images_have_the_size_of_the_large_and_the_detail_of_the_small(method):
+    packed = packed_gradients([(60, 60), (30, 60)])
+    board = np.indices((60, 60)).sum(0) // 4 % 2 * 255
+    packed.images[0] = torch.from_numpy(board)[..., None]
+    blurred, sharp = resize_images(packed, 10, method, CPU, upsample_to=40), resize_images(packed, 40, method, CPU)
+    assert blurred.images.shape == sharp.images.shape
+    assert torch.equal(blurred.extents, sharp.extents)
+    assert blurred.size == 40
+    contrast = [one.images[0, 0, :40, :40].float().std() for one in (blurred, sharp)]
+    assert contrast[0] < 0.3 * contrast[1]
+
+
+def test_images_that_do_not_fit_on_the_device_stay_on_the_host_and_batches_are_copied(monkeypatch, caplog):
+    """The device `meta` of torch, which has shapes but no values, stands for the GPU that is missing here."""
+    monkeypatch.setattr(torch_device, "has_memory_for", lambda *_: False)
+    device = torch.device("meta")
+    packed = packed_gradients([(60, 60)] * 4).to(device)
+    assert packed.images.device == CPU
+    assert "do not fit" in caplog.text
+    assert "0.0 GB" in caplog.text
+    resized = ResizedImages(packed.images.permute(0, 3, 1, 2), torch.full((4, 2), 60), torch.arange(4), 60, device)
+    ((images, classes),) = make_loader(
+        CropDataset(resized, np.arange(4), augmented=True), 4, Augmentation(), shuffle=True
+    )
+    assert images.device == classes.device == device
+    assert images.shape == (4, 3, 60, 60)
