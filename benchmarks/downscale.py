@@ -1,11 +1,11 @@
-"""Downscaling against plain Pillow, in turns within one run: images a second and core.
+"""Downscaling compared with plain Pillow, interleaved in one run: images per second.
 
     PYTHONPATH=workflow/scripts .venv/bin/python benchmarks/downscale.py FOLDER…
 
-Each folder has one sub-folder a class. `plain` opens, reduces by `thumbnail` (which lets a JPEG file
-be decoded at a fraction of its size) and saves PNG files, fast or as Pillow does by default. `entr`
-does what the workflow does: besides that, all kinds of images, checksums and perceptual hashes in
-eight orientations; and then it searches for copies.
+Each folder has one subfolder per class. `plain` opens an image, downscales it with `thumbnail` (which
+lets Pillow decode a JPEG file at a fraction of its size) and saves it as PNG, with the compression of
+the workflow or with Pillow's default. `entr` does what the workflow does: it also handles all image
+formats, computes checksums and perceptual hashes in eight orientations, and finds near-duplicates.
 """
 
 import argparse
@@ -19,54 +19,57 @@ from pathlib import Path
 
 from PIL import Image
 
-from entr import images
-from entr.config import Images
-from entr.folders import files
+from entr.config.schema import Images
+from entr.data.downscale import downscale_dataset
+from entr.data.image_folder import labelled_files
 
 ROUNDS = 5
+MAX_SIDE = Images().max_side
+PILLOW_DEFAULT = -1
+"""Pillow's default compression level of PNG files."""
 
 
-def plain(folder: Path, into: Path, **options: int) -> None:
-    """Reduce images one after the other, as a person would."""
-    for number, (_, path) in enumerate(files(folder)):
+def plain(folder: Path, destination: Path, compress_level: int = PILLOW_DEFAULT) -> None:
+    """Downscale the images one after the other with Pillow alone."""
+    for number, (_, path) in enumerate(labelled_files(folder)):
         with Image.open(path) as image:
-            image.thumbnail((250, 250), Image.Resampling.LANCZOS)
-            image.convert("RGB").save(into / f"{number}.png", **options)
+            image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+            image.convert("RGB").save(destination / f"{number}.png", compress_level=compress_level)
 
 
-def entr(folder: Path, into: Path, processes: int) -> None:
-    """Reduce images as the workflow does."""
-    outputs = {name: into / name for name in ("images", "manifest", "rejected", "pairs")}
-    images.downscale(folder, Images().model_dump(), processes, **outputs)
+def entr(folder: Path, destination: Path, processes: int) -> None:
+    """Downscale the images as the workflow does."""
+    outputs = {name: destination / name for name in ("images", "manifest", "rejected", "duplicates")}
+    downscale_dataset(folder, Images().model_dump(), processes, **outputs)
 
 
-def seconds(work: Callable[[Path, Path], None], folder: Path) -> float:
-    """Return how long a piece of work takes that writes into an empty folder."""
-    with tempfile.TemporaryDirectory() as into:
-        begin = time.perf_counter()
-        work(folder, Path(into))
-        return time.perf_counter() - begin
+def seconds(implementation: Callable[[Path, Path], None], folder: Path) -> float:
+    """Return the seconds that an implementation takes, with a new output directory."""
+    with tempfile.TemporaryDirectory() as destination:
+        start = time.perf_counter()
+        implementation(folder, Path(destination))
+        return time.perf_counter() - start
 
 
 def main() -> None:
-    """Time all ways in turn, several rounds, and print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path)
+    """Time all implementations in turn for several rounds, and print the medians."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="image folders with one subfolder per class")
     cores = os.cpu_count() or 1
-    ways: dict[str, Callable[[Path, Path], None]] = {
+    implementations: dict[str, Callable[[Path, Path], None]] = {
         "plain, default PNG": plain,
         "plain, fast PNG": partial(plain, compress_level=1),
         **{f"entr, {count} processes": partial(entr, processes=count) for count in sorted({1, 2, cores})},
     }
     for folder in parser.parse_args().folders:
-        count = sum(1 for _ in files(folder))
-        timed = {name: [] for name in ways}
+        n_images = sum(1 for _ in labelled_files(folder))
+        timings: dict[str, list[float]] = {name: [] for name in implementations}
         for _ in range(ROUNDS):
-            for name, work in ways.items():
-                timed[name].append(seconds(work, folder))
-        print(f"{folder.name}: {count} images, {cores} cores, median of {ROUNDS} rounds")
-        for name, found in timed.items():
-            print(f"  {name:22} {count / statistics.median(found):7.0f} images/s")
+            for name, implementation in implementations.items():
+                timings[name].append(seconds(implementation, folder))
+        print(f"{folder.name}: {n_images} images, {cores} cores, median of {ROUNDS} rounds")
+        for name, times in timings.items():
+            print(f"  {name:22} {n_images / statistics.median(times):7.0f} images/s")
 
 
 if __name__ == "__main__":

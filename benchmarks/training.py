@@ -43,14 +43,19 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from entr import charts, devices, images, splits
-from entr.callbacks import Clock
-from entr.config import Images
-from entr.folders import files
-from entr.measures import Cell
-from entr.pixels import Pixels
-from entr.regimes import Phase, Plan, Regime, Training
-from entr.training import Trainer
+from entr.config.regimes import Regime
+from entr.config.schema import Images
+from entr.config.training import Phase, Training
+from entr.config.training_plan import Plan
+from entr.data import downscale, split
+from entr.data.image_folder import labelled_files
+from entr.data.pack import pack_images
+from entr.devices import torch_device
+from entr.figures import charts
+from entr.metrics.schema import Cell
+from entr.training.clock import Clock
+from entr.training.resize import PackedImages
+from entr.training.trainer import Trainer
 
 WORKERS = (0, 2)
 
@@ -59,11 +64,11 @@ class OnlyTraining(Callback):
     """Time the training part of an epoch and leave out validation."""
 
     def before_train(self) -> None:  # noqa: D102
-        devices.synchronize(self.dls.device)
+        torch_device.synchronize(self.dls.device)
         self.begin = time.perf_counter()
 
     def after_train(self) -> None:  # noqa: D102
-        devices.synchronize(self.dls.device)
+        torch_device.synchronize(self.dls.device)
         self.learn.seconds = time.perf_counter() - self.begin
 
     def before_validate(self) -> None:  # noqa: D102
@@ -76,16 +81,16 @@ def dataset(folder: Path, count: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         by_class: dict[str, list[Path]] = {}
-        for label, path in files(folder):
+        for label, path in labelled_files(folder):
             by_class.setdefault(label, []).append(path)
         for label, paths in by_class.items():
             (place / "originals" / label).mkdir(parents=True)
             for path in paths[: -(-count // len(by_class))]:
                 shutil.copy(path, place / "originals" / label)
-        outputs = {name: place / name for name in ("images", "manifest", "rejected", "pairs")}
-        images.downscale(place / "originals", Images(max_distance=0).model_dump(), 2, **outputs)
-        images.pack(outputs["images"], outputs["manifest"], place / "pixels.npy")
-        splits.split(outputs["manifest"], place / "split", seed=0, folds=2)
+        outputs = {name: place / name for name in ("images", "manifest", "rejected", "duplicates")}
+        downscale.downscale_dataset(place / "originals", Images(max_hash_distance=0).model_dump(), 2, **outputs)
+        pack_images(outputs["images"], outputs["manifest"], place / "pixels.npy")
+        split.split_dataset(outputs["manifest"], place / "split", seed=0, folds=2)
         yield place
 
 
@@ -93,7 +98,7 @@ def trainer_of(model: str, place: Path, plan: Plan, device: torch.device) -> Tra
     """Return a cell that is ready to train."""
     cell = Cell(dataset="benchmark", model=model, regime="benchmark", seed=0, weights="none")
     made = Trainer(cell, plan, Clock(device))
-    made.open(Pixels.open(place / "pixels.npy", place / "manifest", place / "split"), None)
+    made.open(PackedImages.open(place / "pixels.npy", place / "manifest", place / "split"), None)
     return made
 
 
@@ -134,7 +139,7 @@ def timed_steps(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.9, fused=device.type == "cuda")
     loss, images = nn.CrossEntropyLoss(), 0
-    devices.synchronize(device)
+    torch_device.synchronize(device)
     begin = time.perf_counter()
     for batch, target in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -143,7 +148,7 @@ def timed_steps(
         optimizer.step()
         optimizer.zero_grad()
         images += len(batch)
-    devices.synchronize(device)
+    torch_device.synchronize(device)
     return (time.perf_counter() - begin) / images
 
 
@@ -248,7 +253,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[100, 150, 200, 250])
     parser.add_argument("--layers", nargs="+", default=["head", "all"])
     parser.add_argument("--precisions", nargs="+", default=["auto"])
-    parser.add_argument("--compile", nargs="+", default=["none"], help="values of training.compile")
+    parser.add_argument("--compile", nargs="+", default=["none"], help="values of training.compile_mode")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -256,13 +261,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-    device = devices.choose("auto")
+    device = torch_device.choose_device("auto")
     rows = []
     with dataset(options.folder, 2 * options.batch_size * options.steps) as place:
         for model, precision, mode in itertools.product(options.models, options.precisions, options.compile):
             settings = Training(
-                phases={"a": Phase()}, schedule=("a",), sub_total_after="a",
-                batch_size=options.batch_size, precision=precision, compile=mode,
+                phases={"a": Phase()}, schedule=("a",), subtotal_after="a",
+                batch_size=options.batch_size, precision=precision, compile_mode=mode,
             )  # fmt: skip
             made = trainer_of(model, place, Plan.of(settings, Regime(a=100, tta=100), pretrained=True), device)
             for layers, size in itertools.product(options.layers, options.sizes):
@@ -278,7 +283,9 @@ def main() -> None:
                     pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format="%.2f"),
                     flush=True,
                 )
-                table = pd.DataFrame(rows).assign(device=devices.name(device), threads=torch.get_num_threads())
+                table = pd.DataFrame(rows).assign(
+                    device=torch_device.device_name(device), threads=torch.get_num_threads()
+                )
                 if options.out:
                     table.to_csv(options.out / "training.csv", index=False)
     if options.out:

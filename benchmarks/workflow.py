@@ -24,9 +24,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from entr import records, statistics, tables, verdict
-from entr.measures import Environment, Evaluation, LayerGroup, Mechanism, Metrics, Quality, Seconds
-from entr.regimes import Plan, Regime, Training
+from entr.analysis import aggregation, histories, paired_effects
+from entr.config.regimes import Regime
+from entr.config.training import Training
+from entr.config.training_plan import Plan
+from entr.metrics.schema import Environment, Evaluation, LayerGroup, Metrics, Quality, Seconds, TrainingDiagnostics
+from entr.report import verdict
 
 ROOT = Path(__file__).parents[1]
 DATASETS = {"steel": (1460, 7), "ucm": (2100, 21), "bees": (3128, 22)}
@@ -127,11 +130,11 @@ def make(folder: Path, seeds: int) -> None:
             dataset=dataset, model=model, regime=regime, seed=seed, weights="imagenet", precision="float32",
             plan=plans[regime], epochs=epochs, classes=classes, training_images=images - validation,
             validation_images=validation,
-            evaluations=[Evaluation(stage=stage, at=at, size=250, quality=quality)
-                         for stage in stages for at in ("phase", "full")],
-            mechanism=[Mechanism(stage=stage, size=250, training=quality, early=group, late=group, head=group)
+            evaluations=[Evaluation(stage=stage, resolution=resolution, size=250, quality=quality)
+                         for stage in stages for resolution in ("phase", "full")],
+            diagnostics=[TrainingDiagnostics(stage=stage, size=250, training=quality, early=group, late=group, head=group)
                        for stage in stages[:2]],
-            test_sizes=dict.fromkeys((75, 100, 150, 200, 250, 300, 350), quality),
+            other_sizes=dict.fromkeys((75, 100, 150, 200, 250, 300, 350), quality),
             seconds_until=until, image_passes=dict.fromkeys(stages, passes),
             seconds=Seconds(**dict.fromkeys(Seconds.model_fields, 1.0)), seconds_to_first_step=6, resumed=0,
             peak_memory_mb=None, environment=environment,
@@ -158,10 +161,10 @@ def make(folder: Path, seeds: int) -> None:
                 "loss": rng.random(400),
             }),
             "predictions": pd.DataFrame([
-                {"stage": stage, "at": at, "size": 250, "image": f"class {one % classes}/{one:06}.png",
+                {"stage": stage, "resolution": resolution, "size": 250, "image": f"class {one % classes}/{one:06}.png",
                  "label": f"class {one % classes}", "predicted": f"class {rng.integers(classes)}",
                  "probability_of_label": 0.9, "probability_of_predicted": 0.91234567}
-                for stage in stages for at in ("phase", "full") for one in range(validation)
+                for stage in stages for resolution in ("phase", "full") for one in range(validation)
             ]),
         }  # fmt: skip
         for name, table in recorded.items():
@@ -181,7 +184,7 @@ def aggregate(folder: Path, seeds: int) -> None:
     """Make the tables of all cells."""
     os.chdir(folder)
     Path("tables").mkdir()
-    tables.write(
+    aggregation.write_metrics(
         [folder_of(*cell) / "metrics.json" for cell in cells(seeds)],
         [f"results/inference/{model}/{size}px.csv" for model in MODELS for size in SIZES],
         [f"results/inference/{model}/finished/{dataset}.csv" for model in MODELS for dataset in DATASETS],
@@ -194,7 +197,7 @@ def collect_records(folder: Path, seeds: int) -> None:
     """Join what all cells recorded."""
     os.chdir(folder)
     every, first = cells(seeds), cells(1)
-    records.write(
+    histories.write_histories(
         **{name: [folder_of(*cell) / f"{name}.csv" for cell in some]
            for name, some in {"history": every, "steps": first, "lr_find": first, "predictions": every}.items()},
         tables={name: f"tables/{name}.csv" for name in ("history", "steps", "lr_find", "confusions")},
@@ -204,7 +207,7 @@ def collect_records(folder: Path, seeds: int) -> None:
 def compare(folder: Path) -> None:
     """Compare the regimes with the control."""
     os.chdir(folder)
-    statistics.write(
+    paired_effects.write_effects(
         "tables/cells.csv", "no-increase", 10, **{one: f"tables/{one}.csv" for one in ("efficiency", "effects")}
     )
 
@@ -213,12 +216,12 @@ def judge(folder: Path, seeds: int) -> None:
     """Judge the claims."""
     os.chdir(folder)
     settings = {
-        "datasets": dict.fromkeys(DATASETS, "made up"), "stands_for": dict.fromkeys(DATASETS), "models": list(MODELS),
-        "regimes": list(REGIMES), "seeds": list(range(seeds)), "control": "no-increase", "basis": "training",
+        "datasets": dict.fromkeys(DATASETS, "made up"), "stand_in_for": dict.fromkeys(DATASETS), "models": list(MODELS),
+        "regimes": list(REGIMES), "seeds": list(range(seeds)), "control": "no-increase", "time_basis": "training",
         "folds": 10,
     }  # fmt: skip
     paths = {name: f"tables/{name}.csv" for name in ("cells", "efficiency", "effects", "runs")}
-    verdict.write(**paths, settings=settings, claims_table="tables/claims.csv", verdict="verdict.md")
+    verdict.write_verdict(**paths, settings=settings, claims_table="tables/claims.csv", verdict="verdict.md")
 
 
 def pretend(folder: Path, seeds: int) -> None:
