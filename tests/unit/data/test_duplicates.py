@@ -10,13 +10,13 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from entr.data import duplicates
-from entr.data.sources import micrographs
+from entr.data.sources import synthetic_micrographs
 
-CLASSES = list(micrographs.MICROSTRUCTURES)
+CLASSES = list(synthetic_micrographs.MICROSTRUCTURES)
 
 
 def micrograph(index=0, name=CLASSES[0]):
-    return Image.fromarray(micrographs.render(name, 0, index))
+    return Image.fromarray(synthetic_micrographs.render(name, 0, index))
 
 
 def jpeg(image, quality):

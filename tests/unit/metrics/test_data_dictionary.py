@@ -3,7 +3,7 @@
 import pytest
 import simulated
 from data_dictionary import problems_of, tables_in, undocumented_tables
-from factories import INFERENCE, TRAINED, metrics
+from factories import INFERENCE, TRAINED, metrics, with_final_stage
 
 from entr.analysis.aggregation import write_metrics
 from entr.analysis.paired_effects import write_effects
@@ -46,7 +46,9 @@ def results(dataset, tmp_path_factory):
         inference.append(directory.parent / f"{len(inference)}.csv")
         write_table(table, inference[-1])
     write_table(TRAINED, directory.parent / "trained.csv")
-    made = {name: tables / f"{name}.csv" for name in ("metrics", "summary", "cells", "pairs", "effects", "claims")}
+    made = {
+        name: tables / f"{name}.csv" for name in ("metrics", "summary", "cells", "pairs", "effects", "answer", "claims")
+    }
     write_metrics(
         cells,
         inference,
@@ -56,7 +58,8 @@ def results(dataset, tmp_path_factory):
     )
     write_effects(made["metrics"], "no-increase", 10, pairs=made["pairs"], effects=made["effects"])
     inputs = {name: made[name] for name in ("metrics", "pairs", "effects", "cells")}
-    outputs = {"claims": made["claims"], "verdict": directory / "verdict.md"}
+    outputs = {name: made[name] for name in ("answer", "claims")}
+    outputs |= {"verdict": directory / "verdict.md", "text": directory / "answer.txt"}
     write_verdict(**inputs, design=simulated.design(**DESIGN), outputs=outputs)
     write_recommendation(
         metrics=made["metrics"],
@@ -66,16 +69,6 @@ def results(dataset, tmp_path_factory):
         outputs={"table": tables / "recommendation.csv", "text": directory / "recommendation.md"},
     )
     return directory
-
-
-def with_final_stage(cell):
-    """Return metrics with the stage `total-tta`, equal to the stage `total`."""
-    final = [one.model_copy(update={"stage": "total-tta"}) for one in cell.evaluations if one.stage == "total"]
-    until = {
-        name: getattr(cell, name) | {"total-tta": getattr(cell, name)["total"]}
-        for name in ("seconds_until", "image_passes")
-    }
-    return cell.model_copy(update={"evaluations": (*cell.evaluations, *final), **until})
 
 
 TABLE_NAMES = ["metrics", "summary", "cells", "pairs", "effects", "claims", "recommendation", "datasets"]

@@ -93,7 +93,7 @@ class Seconds(FrozenModel):
     lr_finder: NonNegativeFloat
     """Learning-rate finder, which also warms the device up before each phase."""
     evaluation: NonNegativeFloat
-    """Evaluation of the stages, with test-time augmentation, training images and evaluation sizes."""
+    """Evaluation of the stages, including test-time augmentation, training images and evaluation sizes."""
     loading: NonNegativeFloat
     """Building the model and opening the packed images."""
     checkpoint: NonNegativeFloat
@@ -103,8 +103,8 @@ class Seconds(FrozenModel):
     other: NonNegativeFloat
     """The rest."""
     wall: NonNegativeFloat
-    """From the start of the process to writing the results; of an interrupted process only what it
-    had finished."""
+    """From the start of the process to writing the results; for an interrupted process, only the part
+    that it had completed."""
 
 
 class Environment(FrozenModel):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, log_loss
 
 from entr.metrics.scores import quality
 
@@ -24,3 +25,17 @@ def test_certain_and_wrong_predictions_have_a_finite_likelihood():
     found = quality(np.array([[1.0, 0.0], [0.0, 1.0]], np.float32), np.array([1, 0]))
     assert np.isfinite(found.negative_log_likelihood)
     assert found.calibration_error == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 7, 38])
+def test_scores_equal_those_of_scikit_learn_in_every_digit(dtype, classes):
+    generator = np.random.default_rng(classes)
+    for count in (1, 9, 350):
+        logits = generator.normal(0, 9, (count, classes))
+        probabilities = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(dtype)
+        truth, labels = generator.integers(0, classes, count), np.arange(classes)
+        scores = quality(probabilities, truth)
+        f1 = f1_score(truth, probabilities.argmax(1), labels=labels, average="macro", zero_division=0)
+        assert scores.macro_f1 == f1
+        assert scores.negative_log_likelihood == log_loss(truth, y_proba=probabilities, labels=labels)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from entr.config.schema import Dataset
 from entr.data import image_folder
-from entr.data.sources import micrographs
+from entr.data.sources import synthetic_micrographs
 
 PER_CLASS = 24
 
@@ -18,8 +18,8 @@ PER_CLASS = 24
 @pytest.fixture(scope="module")
 def images():
     return {
-        name: [Image.fromarray(micrographs.render(name, 0, index)) for index in range(PER_CLASS)]
-        for name in micrographs.MICROSTRUCTURES
+        name: [Image.fromarray(synthetic_micrographs.render(name, 0, index)) for index in range(PER_CLASS)]
+        for name in synthetic_micrographs.MICROSTRUCTURES
     }
 
 
@@ -38,17 +38,17 @@ def spectrum(image, size):
 
 
 def test_image_is_reproducible_and_depends_on_class_seed_and_index():
-    image = micrographs.render("ferrite", 0, 0)
-    assert image.shape == (micrographs.SIZE, micrographs.SIZE)
-    assert np.array_equal(image, micrographs.render("ferrite", 0, 0))
+    image = synthetic_micrographs.render("ferrite", 0, 0)
+    assert image.shape == (synthetic_micrographs.SIZE, synthetic_micrographs.SIZE)
+    assert np.array_equal(image, synthetic_micrographs.render("ferrite", 0, 0))
     for other in (("pearlite", 0, 0), ("ferrite", 1, 0), ("ferrite", 0, 1)):
-        assert not np.array_equal(image, micrographs.render(*other))
+        assert not np.array_equal(image, synthetic_micrographs.render(*other))
 
 
 def test_images_do_not_depend_on_the_number_of_processes(tmp_path):
     for processes in (1, 2):
         (tmp_path / str(processes)).mkdir()
-        micrographs.render_dataset(tmp_path / str(processes), 2, seed=0, processes=processes)
+        synthetic_micrographs.render_dataset(tmp_path / str(processes), 2, seed=0, processes=processes)
     one, two = (sorted((tmp_path / name).rglob("*.png")) for name in "12")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
 
@@ -78,6 +78,6 @@ def test_ferrite_and_pearlite_are_harder_to_separate_in_small_images(images):
 
 def test_synthetic_dataset_has_seven_classes(tmp_path):
     entry = Dataset(source="synthetic", images_per_class=2).model_dump(mode="json")
-    micrographs.render_micrographs("mine", entry, tmp_path / "originals", 2)
+    synthetic_micrographs.render_micrographs("mine", entry, tmp_path / "originals", 2)
     assert len(image_folder.class_folders(tmp_path / "originals")) == 7
     assert len(list(image_folder.labelled_files(tmp_path / "originals"))) == 14

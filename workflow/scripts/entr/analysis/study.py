@@ -10,7 +10,7 @@ import pandas as pd
 
 from entr.analysis.estimation import FLIPS, MARGIN, validation_training_ratio
 from entr.analysis.formatting import LOGARITHMIC
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.metrics.labels import CELL, OTHER, PHASE
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTED = "supported", "not supported", "not tested here"
