@@ -21,7 +21,7 @@ from entr.config.training import Layers, LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
 from entr.devices import torch_device
 from entr.jobs.tables import read_table
-from entr.metrics.schema import Cell, Metrics
+from entr.metrics.cell_metrics import Cell, Metrics
 from entr.training.cell import train_cell
 from entr.training.clock import Clock
 from entr.training.evaluation import Evaluator

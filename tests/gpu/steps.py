@@ -162,6 +162,7 @@ def speed_row(harness: CellHarness, floor: Floor, size: int, layers: Layers, rou
     )
     entr, plain_torch = timings["entr"], timings["floor"]
     on_gpu = harness.device.type == "cuda"
+    launch_bound = "yes" if entr.issue > LAUNCH_BOUND * entr.total else "no"
     return {
         "model": harness.model,
         "precision": harness.precision,
@@ -174,6 +175,6 @@ def speed_row(harness: CellHarness, floor: Floor, size: int, layers: Layers, rou
         "ms to issue a step": round(1e3 * entr.issue, 2),
         "floor ms per step": round(1e3 * plain_torch.total, 2),
         "floor ms to issue a step": round(1e3 * plain_torch.issue, 2),
-        "launch-bound": "yes" if entr.issue > LAUNCH_BOUND * entr.total else "no",
+        "launch-bound": launch_bound if on_gpu else None,
         "host waits per step": round(count_host_waits(harness, layers).total() / steps, 2) if on_gpu else None,
     }

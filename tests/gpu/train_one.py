@@ -4,7 +4,7 @@ import json
 import sys
 
 from entr.config.training_plan import Plan
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.training.cell import train_cell
 
 options = json.loads(sys.argv[1])

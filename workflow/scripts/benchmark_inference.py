@@ -1,7 +1,10 @@
 """Benchmark the forward pass of a model at one image size."""
 
-from entr.benchmark.inference import benchmark_model
 from entr.jobs.logs import configure_logging
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.benchmark.inference import benchmark_model
 
 configure_logging(snakemake.log[0])
 benchmark_model(

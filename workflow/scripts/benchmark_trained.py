@@ -1,8 +1,11 @@
 """Benchmark the trained models of a dataset and architecture."""
 
-from entr.benchmark.inference import benchmark_trained
 from entr.jobs.logs import configure_logging
 from entr.jobs.paths import cell_of
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.benchmark.inference import benchmark_trained
 
 configure_logging(snakemake.log[0])
 benchmark_trained(

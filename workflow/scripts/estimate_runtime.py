@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from entr.benchmark.runtime_estimate import write_estimate
 from entr.jobs.logs import configure_logging
+from entr.training.lazy_imports import lazy_imports
 
-configure_logging(snakemake.log[0])
+with lazy_imports():
+    from entr.benchmark.runtime_estimate import write_estimate
+
+configure_logging(snakemake.log[0], terminal=True)
 write_estimate(
     snakemake.params.metrics,
     snakemake.params.plans,

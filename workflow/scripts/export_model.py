@@ -1,7 +1,10 @@
 """Export the recommended model of a dataset."""
 
-from entr.deploy.export import export_model
 from entr.jobs.logs import configure_logging
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.deploy.export import export_model
 
 configure_logging(snakemake.log[0])
 export_model(

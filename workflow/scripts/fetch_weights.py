@@ -1,7 +1,10 @@
 """Fetch the pretrained weights of a model."""
 
 from entr.jobs.logs import configure_logging
-from entr.models.pretrained import fetch_weights
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.models.pretrained import fetch_weights
 
 configure_logging(snakemake.log[0])
 fetch_weights(

@@ -4,8 +4,11 @@ from pathlib import Path
 
 from entr.config.training_plan import Plan
 from entr.jobs.logs import configure_logging
-from entr.metrics.schema import Cell
-from entr.training.cell import train_cell
+from entr.metrics.cell_metrics import Cell
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.training.cell import train_cell
 
 configure_logging(snakemake.log[0])
 cell = Cell(**snakemake.wildcards, weights=snakemake.params.weights)

@@ -17,12 +17,13 @@ from entr.config.regimes import Regime
 from entr.config.training import LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
-from entr.metrics.schema import Cell, Metrics
+from entr.metrics.cell_metrics import Cell, Metrics
 from entr.models.architectures import build_model
 from entr.training import callbacks, progress_log
 from entr.training.batches import CropDataset, make_loader
 from entr.training.cell import train_cell
 from entr.training.clock import Clock
+from entr.training.learner import EagerSGD
 from entr.training.resize import PackedImages, resize_images
 from entr.training.trainer import Trainer
 
@@ -327,8 +328,8 @@ def test_requested_gpu_that_is_absent_is_an_error(dataset, tmp_path):
 
 def test_gradient_accumulation_makes_as_many_steps_over_as_many_images(dataset, tmp_path, monkeypatch, trained):
     steps = []
-    step = torch.optim.SGD.step
-    monkeypatch.setattr(torch.optim.SGD, "step", lambda self, *rest: (steps.append(1), step(self, *rest))[1])
+    step = EagerSGD.step
+    monkeypatch.setattr(EagerSGD, "step", lambda self, *rest: (steps.append(1), step(self, *rest))[1])
     counts = []
     for parts in (1, 3):
         steps.clear()

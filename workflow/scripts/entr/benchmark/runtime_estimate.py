@@ -19,7 +19,7 @@ from entr.config.training_plan import Plan
 from entr.devices import torch_device
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import write_table
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.training.batches import CropDataset, make_loader
 from entr.training.clock import Clock
 from entr.training.errors import micro_batch_size
@@ -79,7 +79,7 @@ class UnitTimes:
     validation_images: int
 
     def seconds_of(self, plan: Plan) -> dict[str, float]:
-        """Return the seconds of a cell by part, as in `metrics.schema.Seconds`."""
+        """Return the seconds of a cell by part, as in `metrics.cell_metrics.Seconds`."""
         training = plan.training
         steps_per_epoch = self.training_images // min(training.batch_size, self.training_images)
         parts = dict.fromkeys(("starting", "resize", "training", "validation", "lr_finder", "evaluation"), 0.0)
@@ -89,7 +89,7 @@ class UnitTimes:
                 parts["resize"] += self.resize[size]
                 parts["lr_finder"] += training.lr_finder.steps * self.step[phase.upsample_to or size, phase.layers]
             for epoch in range(phase.epochs):
-                size = phase.network_size_in(epoch)
+                size = phase.input_size_in(epoch)
                 parts["training"] += steps_per_epoch * self.step[size, phase.layers]
                 parts["validation"] += self.validation_images * self.forward[size]
         parts["evaluation"] = self._evaluation_seconds(plan)

@@ -12,7 +12,7 @@ import torch
 
 from entr.devices import gpu_lock
 from entr.jobs.errors import EntrError
-from entr.metrics.schema import Environment
+from entr.metrics.cell_metrics import Environment
 
 log = logging.getLogger("entr")
 
@@ -109,7 +109,9 @@ def configure_kernels(*, tf32: bool, deterministic: bool) -> None:
     if deterministic:
         # read when the first product is computed
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # only if that changes anything, because this function imports torch's compiler
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
 
 
 def device_name(device: torch.device) -> str:

@@ -118,7 +118,7 @@ class EpochRecorder(Callback):
             self.progress.log(self.phase, self._size(), f"{share:.0f} % of the epoch")
 
     def _size(self) -> int:
-        return self.phase.network_size_in(self.epoch)
+        return self.phase.input_size_in(self.epoch)
 
     def after_epoch(self) -> None:  # noqa: D102
         training_loss, validation_loss, accuracy = self.recorder.final_record

@@ -10,7 +10,7 @@ from entr.devices import torch_device
 from entr.jobs.files import atomic_write, sha256
 from entr.jobs.locks import exclusive_lock
 from entr.jobs.tables import write_table
-from entr.metrics.schema import Cell, Metrics
+from entr.metrics.cell_metrics import Cell, Metrics
 from entr.training.checkpoint import Checkpoint, lock_path
 from entr.training.clock import Clock
 from entr.training.evaluation import Evaluator
@@ -46,7 +46,7 @@ def train_cell(
     weights : path or None
         Pretrained weights of the whole model, or None for random initialisation.
     folder : path
-        Gets ``metrics.json`` (`metrics.schema.Metrics`), ``history.csv`` (one row per epoch),
+        Gets ``metrics.json`` (`metrics.cell_metrics.Metrics`), ``history.csv`` (one row per epoch),
         ``steps.csv`` (one row per training step), ``lr_find.csv`` (one row per step of the
         learning-rate finder), ``predictions.csv`` (one row per stage, resolution and validation
         image) and ``model.safetensors``; the metrics are written last.

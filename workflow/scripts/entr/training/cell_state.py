@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from entr.config.training_plan import Stage
-from entr.metrics.schema import Evaluation, Quality, TrainingDiagnostics
+from entr.metrics.cell_metrics import Evaluation, Quality, TrainingDiagnostics
 
 
 class CellState(BaseModel):

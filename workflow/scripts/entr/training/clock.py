@@ -11,7 +11,7 @@ import torch
 from fastai.callback.core import Callback
 
 from entr.devices import torch_device
-from entr.metrics.schema import Seconds
+from entr.metrics.cell_metrics import Seconds
 
 
 @dataclass

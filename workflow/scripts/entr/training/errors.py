@@ -8,7 +8,7 @@ import torch
 from entr.config.training import Training
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError, one_line
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 
 
 @contextmanager

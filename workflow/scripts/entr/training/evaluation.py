@@ -9,7 +9,7 @@ from torch import Tensor
 
 from entr.config.training_plan import Stage
 from entr.jobs.errors import EntrError
-from entr.metrics.schema import Evaluation, LayerGroup, Quality, Resolution, TrainingDiagnostics
+from entr.metrics.cell_metrics import Evaluation, LayerGroup, Quality, Resolution, TrainingDiagnostics
 from entr.metrics.scores import quality
 from entr.training.batches import CropDataset, make_loader
 from entr.training.errors import device_errors, micro_batch_size

@@ -1,5 +1,6 @@
 """The fastai learner of a cell: model, optimizer, precision, gradient accumulation and compilation."""
 
+import inspect
 import logging
 from functools import partial
 
@@ -22,6 +23,20 @@ log = logging.getLogger("entr")
 
 MAX_COMPILED_VARIANTS = 64
 """Variants of a model that torch compiles; a cell has more sizes and choices of layers than torch's default."""
+
+
+class EagerSGD(torch.optim.SGD):
+    """torch's SGD without the hooks for compiled optimizers.
+
+    Its methods import torch's compiler, which takes as long as torch itself, to exclude themselves from compilation.
+    Here only the model is compiled.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
 
 
 def make_learner(
@@ -48,7 +63,7 @@ def make_learner(
         compile_model(model, settings.compile_mode)
     optimizer = partial(
         OptimWrapper,
-        opt=torch.optim.SGD,
+        opt=EagerSGD,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         # one kernel for all parameters

@@ -4,7 +4,7 @@ import logging
 import time
 
 from entr.config.training_plan import PhasePlan, Plan
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.training.cell_state import CellState
 from entr.training.clock import Clock
 
@@ -55,4 +55,4 @@ class Progress:
 
 def relative_work(phase: PhasePlan, epoch: int) -> float:
     """Return the work of an epoch relative to others: a step of all layers costs three forward passes."""
-    return phase.network_size_in(epoch) ** 2 * (3 if phase.layers == "all" else 1)
+    return phase.input_size_in(epoch) ** 2 * (3 if phase.layers == "all" else 1)

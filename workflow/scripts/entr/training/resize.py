@@ -1,15 +1,16 @@
 """The packed images of a dataset, and resizing all of them to one size on the device."""
 
 import logging
+import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  torch's own name for it
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transform
 
 from entr.config.training import ResizeMethod
 from entr.devices import torch_device
@@ -17,6 +18,8 @@ from entr.jobs.tables import read_table
 
 log = logging.getLogger("entr")
 
+UINT8_CAPABILITIES, UINT8_MACHINES = {"AVX2", "AVX512"}, {"aarch64", "arm64"}
+"""Instructions and machines for which torch has a vectorised kernel for uint8 images."""
 IMAGES_PER_CHUNK = 64
 """Images that are resized together; bounds the memory of the float copies that a GPU needs."""
 
@@ -127,16 +130,40 @@ def resize_images(
         small_height, small_width = _target_extent(int(extent[0]), int(extent[1]), size, method)
         for chunk in np.array_split(rows, -(-len(rows) // IMAGES_PER_CHUNK)):
             stored = packed.images[torch.from_numpy(chunk).to(packed.images.device), : extent[0], : extent[1]]
-            small = _resize(stored.to(device).permute(0, 3, 1, 2), small_height, small_width)
+            small = resize_bilinear(stored.to(device).permute(0, 3, 1, 2), small_height, small_width)
             images[chunk, :, top : top + height, left : left + width] = (
-                _resize(small, height, width) if upsample_to else small
+                resize_bilinear(small, height, width) if upsample_to else small
             )
     extents = np.full_like(targets, side) if method == "pad" else targets
     return ResizedImages(images, _long(extents, storage), _long(packed.classes, storage), side, device)
 
 
-def _resize(images: Tensor, height: int, width: int) -> Tensor:
-    return transform.resize(images, [height, width], antialias=True)
+def resize_bilinear(images: Tensor, height: int, width: int) -> Tensor:
+    """Resize images as torchvision's ``v2.functional.resize`` does, whose import loads torch's compiler.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8, shape (n, 3, h, w).
+    height, width : int
+        The new extent in px.
+
+    Returns
+    -------
+    Tensor
+        uint8, shape (n, 3, height, width); identical to torchvision's, which a test checks.
+    """
+    if images.shape[2:] == (height, width):
+        return images
+    source = images if _has_uint8_kernel(images.device) else images.float()
+    resized = F.interpolate(source, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    return resized if resized.dtype == torch.uint8 else resized.round_().byte()
+
+
+def _has_uint8_kernel(device: torch.device) -> bool:
+    """Tell whether torch has a vectorised kernel that resizes uint8 images without conversion to float."""
+    capable = torch.backends.cpu.get_cpu_capability() in UINT8_CAPABILITIES or platform.machine() in UINT8_MACHINES
+    return device.type == "cpu" and capable
 
 
 def _storage_device(device: torch.device, n_bytes: int, what: str) -> torch.device:

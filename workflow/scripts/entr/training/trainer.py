@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from entr.config.training_plan import PhasePlan, Plan
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.models import architectures
 from entr.training.batches import CropDataset, DeviceLoader, MixedSizeDataset, make_loader
 from entr.training.callbacks import EpochRecorder, SizeByEpoch, StepRecorder, tensorboard_callback
@@ -201,7 +201,7 @@ class Trainer:
             self.state.passes.update(loaders[0].train.dataset.passes)
             return
         for epoch, one in enumerate(loaders):
-            self.state.passes[phase.network_size_in(epoch)] += one.train.images_per_epoch
+            self.state.passes[phase.input_size_in(epoch)] += one.train.images_per_epoch
 
     def _check_loss(self) -> None:
         last = self.state.history[-1]
