@@ -118,7 +118,9 @@ rule evaluate_claims:
             category="Tables",
             labels={"figure": "The claims"},
         ),
+        answer="results/tables/answer.csv",
         verdict="results/verdict.md",
+        text="results/answer.txt",
     log:
         "results/logs/evaluate_claims.log",
     conda:

@@ -1,6 +1,6 @@
 """Evaluate the hypothesis and the claims of the paper."""
 
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.jobs.logs import configure_logging
 from entr.report.verdict import write_verdict
 

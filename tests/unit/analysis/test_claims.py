@@ -2,7 +2,7 @@ import pytest
 from factories import CONTROL, REGIMES, study
 
 from entr.analysis.claims import evaluate_claims
-from entr.analysis.study_results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED
+from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 
 
 def claims_named(given, name):

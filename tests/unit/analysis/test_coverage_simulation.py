@@ -52,6 +52,28 @@ def test_hypothesis_is_often_supported_with_a_large_effect():
     assert verdicts.query("claim == 'ENTR'")["supported"].iloc[0] >= 0.5
 
 
+def test_corrected_interval_alone_covers_if_folds_are_correlated():
+    rows = coverage_simulation.simulate_corrections(150, seeds=(30,)).query("shared_luck").set_index("interval")
+    # three binomial standard errors of 150 grids
+    assert rows.loc["corrected", "coverage"] > 0.95 - 0.055
+    assert (rows.drop("corrected")["coverage"] < 0.95 - 0.055).all()
+
+
+def test_every_image_is_validated_once_per_partition():
+    rng = np.random.default_rng(0)
+    folds, images = coverage_simulation.simulate_paired_predictions(rng, Truth(images=20), 20)
+    assert (folds.shape, images.shape) == ((20,), (200,))
+    assert folds.mean() == pytest.approx(images.mean())
+
+
+def test_answer_is_faster_if_times_differ_and_seldom_as_accurate_at_the_margin():
+    answers = coverage_simulation.simulate_answers(
+        20, seeds=(10,), scenarios=("faster, accuracy falls by the margin",)
+    ).set_index(["target", "part"])
+    assert (answers.xs("faster", level="part")["yes"] == 1).all()
+    assert (answers.xs("as accurate", level="part")["yes"] <= 4 / 20).all()
+
+
 def test_simulated_grid_is_a_table_of_metrics():
     table = coverage_simulation.simulate_metrics(np.random.default_rng(0), Truth(), ("ucm",), 2)
     keys = ["dataset", "model", "regime", "seed", "stage", "resolution", "metric", "time_basis"]
@@ -62,14 +84,20 @@ def test_simulated_grid_is_a_table_of_metrics():
 def test_tables_are_written_between_the_markers(tmp_path):
     document, table = tmp_path / "statistics.md", tmp_path / "simulation.csv"
     document.write_text(f"before\n{coverage_simulation.BEGIN}old\n{coverage_simulation.END}after\n", encoding="utf-8")
-    coverage = coverage_simulation.simulate_coverage(2, seeds=(3,), datasets=(1,))
-    verdicts = coverage_simulation.simulate_verdicts(1, seeds=(2,), scenarios=("no effect",))
-    coverage_simulation.write_simulation(coverage, verdicts, table=table, document=document)
+    studies = {
+        "coverage": coverage_simulation.simulate_coverage(2, seeds=(3,), datasets=(1,)),
+        "corrections": coverage_simulation.simulate_corrections(3, seeds=(10,)),
+        "answers": coverage_simulation.simulate_answers(1, seeds=(6,), scenarios=("no effect",)),
+        "verdicts": coverage_simulation.simulate_verdicts(1, seeds=(2,), scenarios=("no effect",)),
+    }
+    coverage_simulation.write_simulation(studies, table=table, document=document)
     text = document.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "\nold\n" not in text
     assert "| 1 | 3 | *A* difference | no |" in text
+    assert "| corrected | no | 10 |" in text
+    assert "| no effect | faster | these images | **0.0** / 100.0 |" in text
     assert "| no effect | ENTR | **0.0** |" in text
     assert read_table(table)["study"].tolist().count("coverage") == 4
 

@@ -3,7 +3,7 @@ from factories import REGIMES, STUDY_SECONDS, study
 
 from entr.analysis.claims import evaluate_claims
 from entr.analysis.entr_hypothesis import evaluate_hypothesis, hypothesis_verdict
-from entr.analysis.study_results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED
+from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 
 
 def verdict(given):

@@ -46,24 +46,24 @@ def test_one_dataset_has_the_student_interval_of_scipy():
     sample = np.array(DIFFERENCES) + 0.05
     result = estimate([sample], 0.0)
     low, high = stats.t.interval(0.95, 7, sample.mean(), stats.sem(sample))
-    assert (result.low, result.high) == pytest.approx((low, high))
-    assert result.p_corrected == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
+    assert (result.student.low, result.student.high) == pytest.approx((low, high))
+    assert result.corrected.p == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
 
 
 def test_two_datasets_have_the_degrees_of_freedom_of_welch():
     first, second = np.array(DIFFERENCES), np.array([0.05, 0.10, 0.02])
     welch = stats.ttest_ind(first, -second, equal_var=False)
     result = estimate([first, second], 0.0)
-    assert result.p_corrected == pytest.approx(welch.pvalue)
-    assert result.degrees_of_freedom == pytest.approx(welch.df)
+    assert result.corrected.p == pytest.approx(welch.pvalue)
+    assert result.corrected.degrees_of_freedom == pytest.approx(welch.df)
 
 
 def test_ten_folds_widen_the_standard_error_by_the_factor_of_nadeau_and_bengio():
     sample = np.array([*DIFFERENCES, 0.015, -0.003])
     plain, corrected = estimate([sample], 0.0), estimate([sample], validation_training_ratio(10))
     factor = np.sqrt((1 / 10 + 1 / 9) / (1 / 10))
-    assert corrected.standard_error / plain.standard_error == pytest.approx(factor)
-    assert corrected.low_corrected < corrected.low == plain.low
+    assert corrected.corrected.standard_error / plain.corrected.standard_error == pytest.approx(factor)
+    assert corrected.corrected.low < corrected.student.low == plain.student.low
 
 
 def test_equivalence_test_agrees_with_statsmodels():
@@ -95,10 +95,10 @@ def test_holm_adjustment_leaves_no_object_out_of_garbage_collection():
 def test_equal_differences_have_no_interval():
     result = estimate([np.full(8, 0.1) + 0.2], 1 / 9)
     assert result.constant
-    assert np.isnan(result.low)
+    assert np.isnan(result.student.low)
     assert np.isnan(result.p_within(0.5))
-    assert result.p_decisive == pytest.approx(2 / 256)
-    assert estimate([np.zeros(8)], 1 / 9).p_decisive == 1
+    assert result.p_decisive() == pytest.approx(2 / 256)
+    assert estimate([np.zeros(8)], 1 / 9).p_decisive() == 1
 
 
 def test_seeds_needed_reach_the_requested_power():

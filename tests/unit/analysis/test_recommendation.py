@@ -3,7 +3,7 @@ import pytest
 
 from entr.analysis.aggregation import summarise
 from entr.analysis.recommendation import choose_models
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 
 DESIGN = StudyDesign(
     datasets={"birds": "Birds"},

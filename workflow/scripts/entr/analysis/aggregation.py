@@ -15,8 +15,8 @@ from scipy import stats
 
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import damaged_file, read_table, write_table
+from entr.metrics.cell_metrics import Metrics, Quality, Stage, TrainingDiagnostics
 from entr.metrics.labels import CELL, FULL, OTHER, TOTAL
-from entr.metrics.schema import Metrics, Quality, Stage, TrainingDiagnostics
 
 GROUP = ["dataset", "model", "regime"]
 """Columns that identify the cells whose seeds are averaged."""

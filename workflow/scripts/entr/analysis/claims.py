@@ -32,7 +32,7 @@ from entr.analysis.comparisons import (
 from entr.analysis.entr_hypothesis import evaluate_hypothesis
 from entr.analysis.estimation import ALPHA, TARGET_RATIO, Estimate, estimate, holm
 from entr.analysis.formatting import format_number, format_percentage
-from entr.analysis.study_results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
+from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
 from entr.metrics import published_results
 from entr.metrics.labels import FINAL, FULL, SUBTOTAL, TOTAL
 from entr.metrics.published_results import TREATMENTS
@@ -110,7 +110,7 @@ def _evaluate_inequalities(datasets: Sequence[str], models: Sequence[str], study
 def _above_zero_by_interval(label: str, result: Estimate) -> Comparison:
     """Return the comparison by the interval of one dataset and model; the exact test is of pooled effects."""
     holds = result.mean > 0
-    p = result.p_corrected if holds and result.sd > 0 else 1.0
+    p = result.corrected.p if holds and result.sd > 0 else 1.0
     return Comparison(label, "efficiency", result, holds, p)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from entr.analysis.estimation import ALPHA, TARGET_RATIO, Estimate, estimate, replicate_means
 from entr.analysis.formatting import LOGARITHMIC, describe_smallest_p, format_effect
-from entr.analysis.study_results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
+from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
 
 NEGLIGIBLE_LOG_RATIO = np.log(TARGET_RATIO)
 """Logarithm of the ratio within which two times, or two training losses, count as equal."""
@@ -33,7 +33,7 @@ class Comparison:
 
     def __str__(self) -> str:
         result = self.estimate
-        return format_effect(self.metric, result.mean, result.low_corrected, result.high_corrected)
+        return format_effect(self.metric, result.mean, result.corrected.low, result.corrected.high)
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def estimate_pooled(differences: pd.DataFrame, study: Study) -> Estimate | None:
 def above_zero(label: str, metric: str, result: Estimate) -> Comparison:
     """Return the comparison that a mean is above zero."""
     holds = result.mean > 0
-    return Comparison(label, metric, result, holds, result.p_decisive if holds else 1.0)
+    return Comparison(label, metric, result, holds, result.p_decisive() if holds else 1.0)
 
 
 def below_zero(label: str, metric: str, result: Estimate) -> Comparison:
     """Return the comparison that a mean is below zero."""
     holds = result.mean < 0
-    return Comparison(label, metric, result, holds, result.p_decisive if holds else 1.0)
+    return Comparison(label, metric, result, holds, result.p_decisive() if holds else 1.0)
 
 
 def not_worse(label: str, metric: str, result: Estimate, margin: float) -> Comparison:
@@ -174,7 +174,7 @@ def make_claim(
         scale = np.exp if is_ratio else float
         with np.errstate(over="ignore"):
             value, low, high = (
-                float(scale(number)) for number in (estimate_.mean, estimate_.low_corrected, estimate_.high_corrected)
+                float(scale(number)) for number in (estimate_.mean, estimate_.corrected.low, estimate_.corrected.high)
             )
     return Claim(
         claim=claim,

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
+from entr.analysis.answer import find_answer
+from entr.analysis.answer_parts import AS_ACCURATE, BETTER, FASTER, NO, TARGET_NAMES, YES
 from entr.analysis.claims import evaluate_claims
-from entr.analysis.entr_hypothesis import HYPOTHESIS, evaluate_hypothesis, hypothesis_verdict
-from entr.analysis.estimation import ALPHA, bca_interval, estimate, validation_training_ratio
-from entr.analysis.study_results import SUPPORTED, Study
-from entr.config.study import StudyDesign
+from entr.analysis.entr_hypothesis import HYPOTHESIS, MATCHED, evaluate_hypothesis, hypothesis_verdict
+from entr.analysis.estimation import ALPHA, NEW_IMAGES, TARGETS, bca_interval, estimate, validation_training_ratio
+from entr.analysis.study import SUPPORTED, Study
+from entr.config.study_design import StudyDesign
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import REPOSITORY
 from entr.jobs.tables import read_table, write_table
@@ -37,6 +40,8 @@ PILOT_SEEDS, PILOT_CHUNKS = 20_000, 20
 """Seeds from which the true standard deviation and expected logarithm are computed, and parts of them."""
 EASY, HARD, CONCENTRATION = 0.85, 0.15, 300
 """Expected easiness of a fold, and the concentration of its beta distribution."""
+IMAGE_CONCENTRATION = 1
+"""Concentration of the easiness of images, most of which are easy or hard."""
 LOWEST_LUCK, MEAN_LUCK, HIGHEST_LUCK = 0.88, 0.92, 0.96
 """Range of the factor by which a cell differs from its expected accuracy."""
 MODEL_LEVELS = (0.95, 0.975, 1.0)
@@ -113,20 +118,22 @@ def simulate_seconds(
     return model * ratio * np.exp(machine + rng.normal(0, TIME_SD, ratio.shape))
 
 
-def simulate_metrics(rng: np.random.Generator, truth: Truth, datasets: Sequence[str], seeds: int) -> pd.DataFrame:
+def simulate_metrics(
+    rng: np.random.Generator, truth: Truth, datasets: Sequence[str], seeds: int, regimes: Sequence[str] = REGIMES
+) -> pd.DataFrame:
     """Draw a grid, as a table like that of `aggregation.metrics_table`; *T* before fine-tuning is half."""
-    shape = (len(datasets), seeds, len(published_results.MODELS), len(REGIMES))
+    shape = (len(datasets), seeds, len(published_results.MODELS), len(regimes))
     index = np.indices(shape).reshape(4, -1)
     cell = {
         "dataset": np.array(datasets)[index[0]],
         "model": np.array(published_results.MODELS)[index[2]],
-        "regime": np.array(REGIMES)[index[3]],
+        "regime": np.array(regimes)[index[3]],
         "seed": index[1],
     }
     parts = []
     for stage, fraction_of_time in ((SUBTOTAL, 0.5), (FINAL, 1.0)):
-        accuracy = simulate_accuracy(rng, truth, datasets, seeds, REGIMES).ravel()
-        time = fraction_of_time * simulate_seconds(rng, truth, datasets, seeds, REGIMES).ravel()
+        accuracy = simulate_accuracy(rng, truth, datasets, seeds, regimes).ravel()
+        time = fraction_of_time * simulate_seconds(rng, truth, datasets, seeds, regimes).ravel()
         values = {"accuracy": accuracy, "time": time, "efficiency": np.sqrt(accuracy / time)}
         for metric, value in values.items():
             time_basis = "" if metric == "accuracy" else "training"
@@ -196,33 +203,118 @@ def _coverage_of_grid(
     defined = not result.constant
     return {
         "defined": defined,
-        "student": result.low <= mean <= result.high if defined else np.nan,
-        "corrected": result.low_corrected <= mean <= result.high_corrected if defined else np.nan,
+        "student": result.student.low <= mean <= result.student.high if defined else np.nan,
+        "corrected": result.corrected.low <= mean <= result.corrected.high if defined else np.nan,
         "bootstrap": low <= mean <= high,
         "false_exact": null.p <= ALPHA,
-        "false_decisive": null.p_decisive <= ALPHA,
+        "false_decisive": null.p_decisive() <= ALPHA,
     }
 
 
-FASTER = {"gradual": 0.83, "stepwise": 0.88, "matched": 0.83, "small": 0.5}
+CORRECTION_SEEDS = (10, 30)
+"""One and three partitions into ten folds."""
+
+
+def simulate_corrections(grids: int, seeds: Iterable[int] = CORRECTION_SEEDS) -> pd.DataFrame:
+    """Compare intervals of the difference in accuracy for further images of the same kind, in one dataset.
+
+    Returns
+    -------
+    DataFrame
+        One row per number of seeds, whether folds share luck, and interval: ``coverage``, a fraction of the
+        grids, and ``width``, relative to the corrected interval. The intervals are Student's of the folds;
+        the same, corrected (Nadeau & Bengio 2003, Bouckaert & Frank 2004); that of the paired predictions
+        of each image (Bayle et al. 2020, arXiv 2007.12671); and one with a random effect of folds and one
+        of images, whose variances are added.
+    """
+    effect = -0.01
+    luck = float(np.sqrt(OVERLAP) * true_effects(Truth(accuracy={"gradual": effect}))["accuracy_difference"][1])
+    rows = []
+    for shared in (False, True):
+        for count in seeds:
+            rng = np.random.default_rng([int(shared), count])
+            truth = Truth(accuracy={"gradual": effect}, shared_sd=luck * shared)
+            half_widths = [_half_widths(rng, truth, count) for _ in range(grids)]
+            table = pd.DataFrame(half_widths)
+            error = (table.pop("mean") - effect).abs()
+            key = {"seeds": count, "shared_luck": shared, "grids": grids}
+            rows += [
+                {"interval": interval}
+                | key
+                | {
+                    "coverage": (error <= table[interval]).mean(),
+                    "width": (table[interval] / table["corrected"]).mean(),
+                }
+                for interval in table
+            ]
+    return pd.DataFrame(rows)
+
+
+def _half_widths(rng: np.random.Generator, truth: Truth, seeds: int) -> dict[str, float]:
+    """Draw one dataset, and return the mean difference and the half-width of each interval."""
+    folds, images = simulate_paired_predictions(rng, truth, seeds)
+    result = estimate([folds], OVERLAP, flips=1)
+    of_folds, of_images = folds.var(ddof=1) / len(folds), images.var(ddof=1) / len(images)
+    t = stats.t.ppf(1 - ALPHA / 2, len(folds) - 1)
+    return {
+        "mean": result.mean,
+        "student": result.student.high - result.mean,
+        "corrected": result.corrected.high - result.mean,
+        "images": stats.norm.ppf(1 - ALPHA / 2) * np.sqrt(of_images),
+        "folds_and_images": t * np.sqrt(of_folds + of_images),
+    }
+
+
+def simulate_paired_predictions(
+    rng: np.random.Generator, truth: Truth, seeds: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Draw the differences in accuracy of `gradual` to the control in one dataset, per fold and per image.
+
+    Every ten seeds use a new partition of the same images into folds.
+
+    Returns
+    -------
+    arrays, shapes (seeds,) and (images,)
+        Means over models; the second also over partitions.
+    """
+    total = truth.images * FOLDS
+    easy = rng.beta(EASY * IMAGE_CONCENTRATION, HARD * IMAGE_CONCENTRATION, total)
+    level = np.array(MODEL_LEVELS)[:, None]
+    effect = np.array([0.0, truth.accuracy.get("gradual", 0.0)]) + rng.normal(0, truth.shared_sd / np.sqrt(2), 2)
+    factor = level * (1 + effect / (EASY * MEAN_LUCK * level))
+    fold_of, by_fold = np.empty(total, dtype=int), []
+    by_image = np.zeros(total)
+    for seed in range(seeds):
+        if seed % FOLDS == 0:
+            fold_of = rng.permutation(np.arange(total) % FOLDS)
+        images = fold_of == seed % FOLDS
+        luck = rng.uniform(LOWEST_LUCK, HIGHEST_LUCK, factor.shape)
+        correct = rng.random((*factor.shape, images.sum())) < (luck * factor)[..., None] * easy[images]
+        differences = (correct[:, 1].astype(float) - correct[:, 0]).mean(0)
+        by_fold.append(differences.mean())
+        by_image[images] += differences
+    return np.array(by_fold), by_image / (seeds / FOLDS)
+
+
+FASTER_THAN_CONTROL = {"gradual": 0.83, "stepwise": 0.88, "matched": 0.83, "small": 0.5}
 RIVALS_LOSE = {"matched": -0.05, "small": -0.08}
 SCENARIOS: Mapping[str, tuple[Truth, tuple[str, ...]]] = {
     "no effect": (Truth(), (HYPOTHESIS, *(f"C{number}" for number in range(1, 9)))),
     "faster, accuracy falls by the margin": (
-        Truth(accuracy={"gradual": -0.01, "stepwise": -0.01} | RIVALS_LOSE, time=FASTER),
+        Truth(accuracy={"gradual": -0.01, "stepwise": -0.01} | RIVALS_LOSE, time=FASTER_THAN_CONTROL),
         (HYPOTHESIS,),
     ),
     "faster, but `matched` is as good": (
-        Truth(accuracy={"small": -0.08}, time=FASTER),
+        Truth(accuracy={"small": -0.08}, time=FASTER_THAN_CONTROL),
         (HYPOTHESIS, "C5", "C6", "C7"),
     ),
     "faster, except for one model": (
-        Truth(accuracy=RIVALS_LOSE, time=FASTER, unaffected=("ucm", "resnet34")),
+        Truth(accuracy=RIVALS_LOSE, time=FASTER_THAN_CONTROL, unaffected=("ucm", "resnet34")),
         ("C1",),
     ),
-    "ENTR holds, accuracy is equal": (Truth(accuracy=RIVALS_LOSE, time=FASTER), ()),
+    "ENTR holds, accuracy is equal": (Truth(accuracy=RIVALS_LOSE, time=FASTER_THAN_CONTROL), ()),
     "ENTR holds, accuracy rises by 0.02": (
-        Truth(accuracy={"gradual": 0.02, "stepwise": 0.02} | RIVALS_LOSE, time=FASTER),
+        Truth(accuracy={"gradual": 0.02, "stepwise": 0.02} | RIVALS_LOSE, time=FASTER_THAN_CONTROL),
         (),
     ),
 }
@@ -261,34 +353,104 @@ def simulate_verdicts(
     return pd.DataFrame(rows)
 
 
-def _supported_claims(metrics: pd.DataFrame, seeds: int, *, every_claim: bool) -> dict[str, bool]:
-    design = StudyDesign(
-        datasets={name: name for name in published_results.DATASETS},
+ANSWER_SEEDS = (6, 10, 30)
+ANSWER_SCENARIOS: Mapping[str, tuple[Truth, Mapping[str, str]]] = {
+    "no effect": (Truth(), {"faster": NO, "as accurate": YES, "better than matched": NO}),
+    "faster, accuracy falls by the margin": (
+        Truth(accuracy={"gradual": -0.01, "matched": -0.03}, time=FASTER_THAN_CONTROL),
+        {"faster": YES, "as accurate": NO, "better than matched": YES},
+    ),
+    "faster, but `matched` is as good": (
+        Truth(time=FASTER_THAN_CONTROL),
+        {"faster": YES, "as accurate": YES, "better than matched": NO},
+    ),
+    "faster and as accurate": (
+        Truth(accuracy={"matched": -0.03}, time=FASTER_THAN_CONTROL),
+        {"faster": YES, "as accurate": YES, "better than matched": YES},
+    ),
+}
+"""The true effects in one dataset, and the right verdict on each part."""
+
+
+def simulate_answers(
+    grids: int, seeds: Iterable[int] = ANSWER_SEEDS, scenarios: Iterable[str] = tuple(ANSWER_SCENARIOS)
+) -> pd.DataFrame:
+    """Estimate how often each part of the answer is *yes* or *no*, in one dataset.
+
+    Returns
+    -------
+    DataFrame
+        One row per scenario, target, number of seeds and part: ``truth``, the right verdict, and the
+        fractions ``yes`` and ``no`` of the grids. For further images of the same kind, the folds of a
+        dataset share the luck of their training images.
+    """
+    regimes = ("no-increase", "gradual", MATCHED)
+    luck = float(np.sqrt(OVERLAP) * true_effects(Truth())["accuracy_difference"][1])
+    rows = []
+    for scenario in scenarios:
+        truth, right = ANSWER_SCENARIOS[scenario]
+        for target in TARGETS:
+            shared = replace(truth, shared_sd=luck if target == NEW_IMAGES else 0.0)
+            for count in seeds:
+                rng = np.random.default_rng([list(ANSWER_SCENARIOS).index(scenario), TARGETS.index(target), count])
+                verdicts = pd.DataFrame(
+                    [
+                        _part_verdicts(simulate_metrics(rng, shared, ("ucm",), count, regimes), regimes, count, target)
+                        for _ in range(grids)
+                    ]
+                )
+                for part in verdicts:
+                    key = {"scenario": scenario, "target": target, "seeds": count, "part": part, "truth": right[part]}
+                    yes, no = ((verdicts[part] == verdict).mean() for verdict in (YES, NO))
+                    rows.append(key | {"grids": grids, "yes": yes, "no": no})
+    return pd.DataFrame(rows)
+
+
+def _part_verdicts(metrics: pd.DataFrame, regimes: Sequence[str], seeds: int, target: str) -> dict[str, str]:
+    study = Study(_design(("ucm",), regimes, seeds), metrics, flips=FLIPS)
+    cells = metrics[["dataset", "model", "regime", "seed"]].drop_duplicates().assign(seconds_wall=0.0)
+    answer = find_answer(study, cells)
+    names = {"faster": (FASTER, "no-increase"), "as accurate": (AS_ACCURATE, "no-increase")}
+    names["better than matched"] = (BETTER, MATCHED)
+    return {
+        name: answer.select(part=part, comparator=comparator, target=target)[0].verdict
+        for name, (part, comparator) in names.items()
+    }
+
+
+def _design(datasets: Sequence[str], regimes: Sequence[str], seeds: int) -> StudyDesign:
+    return StudyDesign(
+        datasets={name: name for name in datasets},
         stand_in_for={},
         models=published_results.MODELS,
-        regimes=REGIMES,
+        regimes=tuple(regimes),
         seeds=tuple(range(seeds)),
         control=published_results.CONTROL,
         time_basis="training",
         folds=FOLDS,
     )
+
+
+def _supported_claims(metrics: pd.DataFrame, seeds: int, *, every_claim: bool) -> dict[str, bool]:
+    design = _design(published_results.DATASETS, REGIMES, seeds)
     study = Study(design, metrics, flips=FLIPS)
     claims = evaluate_claims(study) if every_claim else evaluate_hypothesis(study)
     supported = {claim.claim: claim.verdict == SUPPORTED for claim in claims if claim.claim != HYPOTHESIS}
     return {HYPOTHESIS: hypothesis_verdict(claims) == SUPPORTED} | supported
 
 
-def write_simulation(coverage: pd.DataFrame, verdicts: pd.DataFrame, *, table: Path, document: Path) -> None:
-    """Write both tables as one CSV file, and as Markdown into a document.
+def write_simulation(studies: Mapping[str, pd.DataFrame], *, table: Path, document: Path) -> None:
+    """Write all tables as one CSV file, and as Markdown into a document.
 
     Parameters
     ----------
-    coverage, verdicts : DataFrame
-        The tables of `simulate_coverage` and `simulate_verdicts`.
+    studies : mapping of str to DataFrame
+        ``coverage``, ``corrections``, ``answers`` and ``verdicts``: the tables of `simulate_coverage`,
+        `simulate_corrections`, `simulate_answers` and `simulate_verdicts`.
     table, document : path
         The CSV file, and the document, see `update_document`.
     """
-    write_table(pd.concat([coverage.assign(study="coverage"), verdicts.assign(study="verdicts")]), table)
+    write_table(pd.concat([rows.assign(study=study) for study, rows in studies.items()]), table)
     update_document(table, document)
 
 
@@ -302,12 +464,53 @@ def update_document(table: Path, document: Path) -> None:
 
 
 def _markdown(rows: pd.DataFrame) -> Iterator[str]:
-    coverage, verdicts = (rows[rows["study"] == study] for study in ("coverage", "verdicts"))
-    yield f"\nPercentages of {coverage['grids'].min()} grids per row, with three models:\n\n"
+    coverage, corrections, answers, verdicts = (
+        rows[rows["study"] == study] for study in ("coverage", "corrections", "answers", "verdicts")
+    )
+    yield f"\n**Intervals and tests.** Percentages of {coverage['grids'].min()} grids per row, with three models:\n\n"
     yield from _markdown_coverage(coverage)
-    yield f"\nPercentages of {verdicts['grids'].min()} grids per entry, with three datasets and three models, in which "
-    yield "a claim is *supported*. Bold:\nsupport is an error.\n\n"
+    yield "\n**Corrections for overlapping folds.** Coverage, as a percentage of "
+    yield f"{corrections['grids'].min()} grids of one dataset, and width relative\nto the corrected interval. "
+    yield "The true value is the mean for further images of the same kind:\n\n"
+    yield from _markdown_corrections(corrections)
+    yield f"\n**Answers.** Percentages of {answers['grids'].min()} grids of one dataset in which `gradual` gets the "
+    yield "verdict *yes* / *no*. Bold marks\nwrong verdicts:\n\n"
+    yield from _markdown_answers(answers)
+    yield f"\n**Claims.** Percentages of {verdicts['grids'].min()} grids per entry, with three datasets and three "
+    yield "models, in which a claim is\n*supported*. Bold marks false claims, for which support is an error:\n\n"
     yield from _markdown_verdicts(verdicts)
+
+
+def _markdown_corrections(corrections: pd.DataFrame) -> Iterator[str]:
+    names = {
+        "student": "Student's, over the folds",
+        "corrected": "corrected",
+        "images": "over the paired predictions of each image",
+        "folds_and_images": "random effects of folds and images",
+    }
+    yield "| interval | folds correlated | seeds | coverage | width |\n| --- | --- | --- | --- | --- |\n"
+    for row in corrections.to_dict("records"):
+        correlated = "yes" if str(row["shared_luck"]) == "True" else "no"
+        yield f"| {names[row['interval']]} | {correlated} | {row['seeds']} | {100 * row['coverage']:.1f} "
+        yield f"| {row['width']:.2f} |\n"
+
+
+def _markdown_answers(answers: pd.DataFrame) -> Iterator[str]:
+    seeds = list(dict.fromkeys(answers["seeds"]))
+    yield f"| truth | part | target | {' | '.join(f'{count} seeds' for count in seeds)} |\n"
+    yield f"| --- | --- | --- |{' --- |' * len(seeds)}\n"
+    for (scenario, part, target), rows in answers.groupby(["scenario", "part", "target"], sort=False):
+        truth = rows["truth"].iloc[0]
+        cells = (
+            " / ".join(_percentage(row[verdict], wrong=verdict != truth) for verdict in (YES, NO))
+            for row in rows.to_dict("records")
+        )
+        yield f"| {scenario} | {part} | {TARGET_NAMES[target]} | {' | '.join(cells)} |\n"
+
+
+def _percentage(fraction: float, *, wrong: bool) -> str:
+    mark = "**" if wrong else ""
+    return f"{mark}{100 * fraction:.1f}{mark}"
 
 
 def _markdown_coverage(coverage: pd.DataFrame) -> Iterator[str]:
@@ -319,7 +522,7 @@ def _markdown_coverage(coverage: pd.DataFrame) -> Iterator[str]:
         "false_exact": "false positives, exact",
         "false_decisive": "false positives, decisive",
     }
-    yield f"| datasets | seeds | metric | folds share luck | {' | '.join(columns.values())} |\n"
+    yield f"| datasets | seeds | metric | folds correlated | {' | '.join(columns.values())} |\n"
     yield f"|{' --- |' * (4 + len(columns))}\n"
     for row in coverage.to_dict("records"):
         percentages = " | ".join(f"{100 * row[column]:.1f}" for column in columns)
@@ -335,8 +538,7 @@ def _markdown_verdicts(verdicts: pd.DataFrame) -> Iterator[str]:
         is_false = str(rows["claim_is_false"].iloc[0]) == "True"
         if not is_false and rows["supported"].max() == 0:
             continue
-        mark = "**" if is_false else ""
-        percentages = " | ".join(f"{mark}{100 * fraction:.1f}{mark}" for fraction in rows["supported"])
+        percentages = " | ".join(_percentage(fraction, wrong=is_false) for fraction in rows["supported"])
         yield f"| {scenario} | {claim} | {percentages} |\n"
 
 
@@ -351,8 +553,13 @@ def main() -> None:
     if options.document_only:
         update_document(TABLE, DOCUMENT)
         return
-    coverage, verdicts = simulate_coverage(options.grids), simulate_verdicts(options.grids // 5)
-    write_simulation(coverage, verdicts, table=TABLE, document=DOCUMENT)
+    studies = {
+        "coverage": simulate_coverage(options.grids),
+        "corrections": simulate_corrections(options.grids),
+        "answers": simulate_answers(options.grids * 2 // 5),
+        "verdicts": simulate_verdicts(options.grids // 5),
+    }
+    write_simulation(studies, table=TABLE, document=DOCUMENT)
 
 
 if __name__ == "__main__":

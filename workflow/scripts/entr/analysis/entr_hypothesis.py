@@ -20,7 +20,7 @@ from entr.analysis.comparisons import (
 )
 from entr.analysis.estimation import ALPHA, TARGET_RATIO, Estimate, holm
 from entr.analysis.formatting import format_effect
-from entr.analysis.study_results import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
+from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Study
 from entr.metrics.labels import FINAL, SYMBOLS
 from entr.metrics.published_results import TREATMENTS
 
@@ -98,7 +98,7 @@ def _evaluate_treatment(treatment: str, study: Study) -> Finding:
     weakest = weakest_of(required)
     not_shown = [
         f"A fell: {comparison}"
-        if comparison is as_accurate and accuracy.high_corrected < 0
+        if comparison is as_accurate and accuracy.corrected.high < 0
         else f"not shown that {comparison.label}: {comparison}"
         for comparison in required
         if comparison.p > ALPHA
@@ -136,6 +136,6 @@ def _describe_effects(treatment: str, study: Study) -> str:
     for metric, symbol in SYMBOLS.items():
         effect = _effect_on(metric, treatment, study.design.control, study)
         if effect:
-            text = format_effect(metric, effect.mean, effect.low_corrected, effect.high_corrected)
+            text = format_effect(metric, effect.mean, effect.corrected.low, effect.corrected.high)
             parts.append(f"{symbol} {text}")
     return join_names(parts)

@@ -40,6 +40,24 @@ def validation_training_ratio(folds: int) -> float:
     return 1 / (folds - 1)
 
 
+THESE_IMAGES, NEW_IMAGES = "these_images", "new_images"
+"""What an interval applies to: further seeds on the images of the study, or further images of the same kind."""
+TARGETS = (THESE_IMAGES, NEW_IMAGES)
+
+
+class StudentTest(NamedTuple):
+    """Student's 95 % interval and two-sided p-value of a mean; NaN where there are too few replicates."""
+
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    standard_error: float = np.nan
+    degrees_of_freedom: float = np.nan
+
+
+_UNKNOWN = StudentTest()
+
+
 @dataclass(frozen=True)
 class Estimate:
     """The mean of paired differences with its intervals and tests; NaN where there are too few replicates."""
@@ -49,28 +67,23 @@ class Estimate:
     mean: float
     sd: float = np.nan
     """Standard deviation between the seeds of a dataset."""
-    low: float = np.nan
-    high: float = np.nan
-    """95 % Student interval for further seeds on the same images."""
-    low_corrected: float = np.nan
-    high_corrected: float = np.nan
-    """95 % interval for further images of the same kind: corrected for folds that share training images."""
     p: float = np.nan
     """Two-sided p-value of the sign-flip test."""
-    p_corrected: float = np.nan
-    """Two-sided p-value of the corrected interval."""
+    student: StudentTest = _UNKNOWN
+    """For further seeds on the same images."""
+    corrected: StudentTest = _UNKNOWN
+    """For further images of the same kind: corrected for folds that share training images."""
     bootstrap_low: float = np.nan
     bootstrap_high: float = np.nan
     """95 % BCa bootstrap interval."""
-    standard_error: float = np.nan
-    """Standard error of the corrected interval."""
-    degrees_of_freedom: float = np.nan
-    """Degrees of freedom of the corrected interval."""
 
-    @property
-    def p_decisive(self) -> float:
-        """The p-value that decides a verdict: the larger of the exact test's and the corrected interval's."""
-        return float(np.nan_to_num(self.p if self.constant else max(self.p, self.p_corrected), nan=1))
+    def test(self, target: str = NEW_IMAGES) -> StudentTest:
+        """Return Student's interval and test for one of `TARGETS`."""
+        return self.student if target == THESE_IMAGES else self.corrected
+
+    def p_decisive(self, target: str = NEW_IMAGES) -> float:
+        """Return the p-value that decides a verdict: the larger of the exact test's and Student's."""
+        return float(np.nan_to_num(self.p if self.constant else max(self.p, self.test(target).p), nan=1))
 
     @property
     def constant(self) -> bool:
@@ -87,20 +100,23 @@ class Estimate:
         """The smallest two-sided p-value of a sign-flip test with this number of replicates."""
         return 2.0 ** (1 - self.replicates)
 
-    def p_above(self, bound: float) -> float:
+    def p_above(self, bound: float, target: str = NEW_IMAGES) -> float:
         """Return the one-sided p-value of the null hypothesis that the mean does not exceed a bound."""
-        if not self.standard_error > 0:
+        test = self.test(target)
+        if not test.standard_error > 0:
             return np.nan
-        return self._upper_tail((self.mean - bound) / self.standard_error)
+        return float(stats.t.sf((self.mean - bound) / test.standard_error, test.degrees_of_freedom))
 
-    def p_within(self, margin: float) -> float:
+    def p_below(self, bound: float, target: str = NEW_IMAGES) -> float:
+        """Return the one-sided p-value of the null hypothesis that the mean is not below a bound."""
+        test = self.test(target)
+        if not test.standard_error > 0:
+            return np.nan
+        return float(stats.t.cdf((self.mean - bound) / test.standard_error, test.degrees_of_freedom))
+
+    def p_within(self, margin: float, target: str = NEW_IMAGES) -> float:
         """Return the p-value of two one-sided tests (TOST, Schuirmann 1987) that the mean is within ±margin."""
-        if not self.standard_error > 0:
-            return np.nan
-        return max(self.p_above(-margin), self._upper_tail((margin - self.mean) / self.standard_error))
-
-    def _upper_tail(self, t: float) -> float:
-        return float(stats.t.sf(t, self.degrees_of_freedom))
+        return max(self.p_above(-margin, target), self.p_below(margin, target))
 
 
 def estimate(samples: Sequence[Sample], overlap: float, *, flips: int = FLIPS, bootstrap: bool = False) -> Estimate:
@@ -140,36 +156,21 @@ def estimate(samples: Sequence[Sample], overlap: float, *, flips: int = FLIPS, b
     sd = float(np.sqrt(variances.mean()))
     if sd == 0:
         return Estimate(replicates, mean, sd, p=p)
-    uncorrected = _student(mean, variances, counts, 0)
-    corrected = _student(mean, variances, counts, overlap)
     enough = bootstrap and replicates >= REPLICATES_FOR_BOOTSTRAP
     bootstrap_low, bootstrap_high = bca_interval(samples) if enough else (np.nan, np.nan)
     return Estimate(
         replicates=replicates,
         mean=mean,
         sd=sd,
-        low=uncorrected.low,
-        high=uncorrected.high,
-        low_corrected=corrected.low,
-        high_corrected=corrected.high,
         p=p,
-        p_corrected=corrected.p,
+        student=_student(mean, variances, counts, 0),
+        corrected=_student(mean, variances, counts, overlap),
         bootstrap_low=bootstrap_low,
         bootstrap_high=bootstrap_high,
-        standard_error=corrected.standard_error,
-        degrees_of_freedom=corrected.degrees_of_freedom,
     )
 
 
-class _Student(NamedTuple):
-    low: float
-    high: float
-    p: float
-    standard_error: float
-    degrees_of_freedom: float
-
-
-def _student(mean: float, variances: NDArray, counts: NDArray, overlap: float) -> _Student:
+def _student(mean: float, variances: NDArray, counts: NDArray, overlap: float) -> StudentTest:
     """Return Student's interval and test of a mean of means.
 
     With several datasets the degrees of freedom are those of Welch and Satterthwaite. `overlap` widens
@@ -181,7 +182,7 @@ def _student(mean: float, variances: NDArray, counts: NDArray, overlap: float) -
     freedom = float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum())
     half = stats.t.ppf(1 - ALPHA / 2, freedom) * error
     p = float(2 * stats.t.sf(abs(mean) / error, freedom))
-    return _Student(mean - half, mean + half, p, error, freedom)
+    return StudentTest(mean - half, mean + half, p, error, freedom)
 
 
 def _sign_flip_p(samples: Sequence[Sample], flips: int) -> float:

@@ -1,0 +1,144 @@
+"""The answer in words: one sentence per part, and a headline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from entr.analysis.answer_parts import (
+    AS_ACCURATE,
+    BETTER,
+    FASTER,
+    MORE_EFFICIENT,
+    NO,
+    NOT_TESTED,
+    UNDECIDED,
+    YES,
+    Part,
+    combined_verdict,
+)
+from entr.analysis.entr_hypothesis import MATCHED
+from entr.analysis.estimation import REPLICATES_FOR_TEST, THESE_IMAGES
+
+LARGEST_PERCENTAGE = 1000
+"""A larger increase is not printed as a number: with two or three seeds, an interval may have any width."""
+
+
+def percentage_saved(ratio: float) -> str:
+    """Return a ratio of times as a percentage of the comparator that is saved or added, without sign."""
+    return f"{100 * abs(1 - ratio):.0f} %"
+
+
+def describe_part(part: str, verdict: str, regime: str, control: str, change: str, *, equal: bool) -> str:
+    """Return the comparison with the control as one sentence.
+
+    Parameters
+    ----------
+    part, verdict : str
+        The part, and its verdict.
+    regime, control : str
+        The treatment and the control.
+    change : str
+        Result of `describe_change`.
+    equal : bool
+        Whether a difference is shown to be negligible.
+    """
+    if verdict == UNDECIDED:
+        subject = {
+            FASTER: f"whether {regime} is faster than {control}",
+            AS_ACCURATE: f"whether {regime} is as accurate as {control}",
+            MORE_EFFICIENT: f"whether As of {regime} is higher than that of {control}",
+        }[part]
+        return f"It is undecided {subject}: {change}."
+    subject = {
+        (FASTER, YES): f"{regime} is faster than {control}",
+        (FASTER, NO): f"{regime} takes as long as {control}" if equal else f"{regime} is slower than {control}",
+        (AS_ACCURATE, YES): f"{regime} is as accurate as {control}",
+        (AS_ACCURATE, NO): f"{regime} is less accurate than {control}",
+        (MORE_EFFICIENT, YES): f"As of {regime} is higher than that of {control}",
+        (MORE_EFFICIENT, NO): f"As of {regime} is lower than that of {control}",
+    }[part, verdict]
+    return f"{subject}: {change}."
+
+
+def describe_rival_part(verdict: str, regime: str, rival: str, accuracy: str, time: str) -> str:
+    """Return the comparison with a rival as one sentence.
+
+    Parameters
+    ----------
+    verdict : str
+        The verdict.
+    regime, rival : str
+        The treatment and its rival.
+    accuracy, time : str
+        Results of `describe_change`, treatment relative to rival.
+    """
+    subject = {
+        YES: f"{regime} is better than {rival}",
+        NO: f"{regime} is not better than {rival}",
+        UNDECIDED: f"It is undecided whether {regime} is better than {rival}",
+    }[verdict]
+    return f"{subject}: {accuracy}, {time}."
+
+
+def describe_change(metric: str, value: float, low: float, high: float) -> str:
+    """Return a change in words, with its 95 % interval if there is one.
+
+    Parameters
+    ----------
+    metric : str
+        ``time``, ``accuracy`` or ``efficiency``.
+    value, low, high : float
+        A difference of accuracies, or a ratio.
+    """
+    if metric == "accuracy":
+        text = f"{100 * value:+.1f} points"
+        bounds = [f"{100 * bound:+.1f}" for bound in (max(low, -1), min(high, 1))]
+    else:
+        text, *bounds = (_format_change(ratio) for ratio in (value, low, high))
+        text = f"{text} % {'time' if metric == 'time' else 'As'}"
+    return text if np.isnan(low) else f"{text} [{bounds[0]} to {bounds[1]}]"
+
+
+def _format_change(ratio: float) -> str:
+    percentage = 100 * (ratio - 1)
+    return f"{percentage:+.1f}" if percentage < LARGEST_PERCENTAGE else f"over +{LARGEST_PERCENTAGE}"
+
+
+def describe_headline(regime: str, parts: Sequence[Part]) -> str:
+    """Return the finding about a treatment on the images of the study, made from its three parts."""
+    own = [part for part in parts if part.regime == regime and part.target == THESE_IMAGES]
+    faster, accurate = (next(part for part in own if part.part == name) for name in (FASTER, AS_ACCURATE))
+    subject = f"Starting on small images ({regime})"
+    if faster.verdict == NOT_TESTED:
+        return f"Not tested: {faster.lacking}."
+    if faster.verdict == UNDECIDED:
+        few = faster.replicates < REPLICATES_FOR_TEST
+        count = "1 replicate is" if faster.replicates == 1 else f"{faster.replicates} replicates are"
+        why = f"{count} too few" if few else "the interval includes no change"
+        return f"Undecided: whether starting on small images ({regime}) saves training time ({why})."
+    if faster.verdict == NO:
+        change = f"took {percentage_saved(faster.value)} {'more' if faster.value > 1 else 'less'} training time"
+        return f"{subject} {change}: no relevant saving here."
+    saved = f"{subject} saved {percentage_saved(faster.value)} of the training time"
+    points = f"{100 * abs(accurate.value):.1f} points of accuracy"
+    if accurate.verdict == NO:
+        return f"{saved} and cost {points}: not worth it here."
+    if accurate.verdict in {UNDECIDED, NOT_TESTED}:
+        change = describe_change("accuracy", accurate.value, accurate.low, accurate.high)
+        return f"{saved}; whether it costs accuracy is undecided ({change})."
+    gained = f"{saved} and gained {points}" if accurate.low > 0 else f"{saved} at equal accuracy"
+    return f"{gained}{_compare_rivals([part for part in own if part.part == BETTER])}"
+
+
+def _compare_rivals(rivals: Sequence[Part]) -> str:
+    """Return the end of a headline: whether training less, or smaller, does the same."""
+    verdict = combined_verdict(rivals)
+    names = {name: [part.comparator for part in rivals if part.verdict == name] for name in (NO, UNDECIDED, NOT_TESTED)}
+    if verdict == YES:
+        return ", and neither shorter training nor smaller images did as well: worth it here."
+    if verdict == NO:
+        return f", but {' and '.join(names[NO])} did as well: no need for increasing sizes here."
+    if verdict == UNDECIDED:
+        return f"; whether {' or '.join(names[UNDECIDED])} does as well is undecided."
+    untested = ["shorter training" if name == MATCHED else "training on smaller images" for name in names[NOT_TESTED]]
+    return f"; whether {' or '.join(untested)} does as well was not tested."
