@@ -10,7 +10,7 @@ from PIL import Image
 from entr.analysis import aggregation, paired_effects
 from entr.analysis.estimation import validation_training_ratio
 from entr.config.regimes import Regime
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
 from entr.figures.figure_data import FigureData

@@ -20,7 +20,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backg
 FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
 CHART, TITLE = (
     "document.querySelector('svg.marks').innerHTML",
-    "[...document.querySelectorAll('svg.marks .role-title text')].map((e) => e.textContent).join(' ')",
+    "document.querySelector('p.finding').textContent",
 )
 DATASETS = ("ucm", "bees")
 DESIGN = simulated.design(DATASETS, seeds=3)
@@ -44,7 +44,12 @@ def results(tmp_path_factory):
     verdict.write_verdict(
         **{name: tables[name] for name in ("metrics", "pairs", "effects", "cells")},
         design=DESIGN,
-        outputs={"claims": folder / "tables" / "claims.csv", "verdict": folder / "verdict.md"},
+        outputs={
+            "answer": folder / "tables" / "answer.csv",
+            "claims": folder / "tables" / "claims.csv",
+            "text": folder / "answer.txt",
+            "verdict": folder / "verdict.md",
+        },
     )
     recommendation.write_recommendation(
         tables["metrics"],
@@ -58,7 +63,7 @@ def results(tmp_path_factory):
         folder / "verdict.md",
         folder / "recommendation.md",
         [figures / f"{name}.vl.json" for name in FIGURES],
-        [tables[name] for name in ("datasets", "summary", "effects", "cells")],
+        [folder / "tables" / f"{name}.csv" for name in ("answer", "claims", "datasets", "summary", "effects", "cells")],
         design=DESIGN,
         catalogue={name: figure.plain() for name, figure in CATALOGUE.items()},
         configuration={"grid": {"seeds": list(DESIGN.seeds)}},
@@ -171,7 +176,7 @@ def test_contrast_names_and_roles_pass_axe(scheme, path, context, results, reade
 @pytest.mark.parametrize(
     ("name", "switch", "option"),
     [
-        ("fig4_efficiency", "chosen_time_basis", "forward"),
+        ("fig4_efficiency", "chosen_time_basis", "latency"),
         ("fig5_accuracy", "chosen_resolution", "full"),
         ("pareto_front", "chosen_time_basis", "latency"),
         ("pareto_front", "chosen_stage", "sub-total"),

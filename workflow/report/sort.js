@@ -1,6 +1,6 @@
-// Turn each column header of a table into a button that sorts by the column. Numbers are compared by value,
+// Turn each column header of a sortable table into a button that sorts by the column. Numbers are compared by value,
 // whatever text follows them; cells without a number come last in ascending order.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   if (!body || body.rows.length < 2) continue;
   const number = (text) => parseFloat(text.replace(/[×,+ ]/g, "").replace("−", "-"));

@@ -66,7 +66,7 @@ rule plot_figure:
     conda:
         "../../envs/entr.yaml"
     params:
-        study=study,
+        study=study_of,
         figure=lambda wildcards: CATALOGUE[wildcards.figure].plain(),
         plans=plans_of,
         code=lambda wildcards: code_digest(

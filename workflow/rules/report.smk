@@ -8,7 +8,7 @@ rule render_report:
         specs=collect("results/figures/{figure}.vl.json", figure=CATALOGUE),
         tables=collect(
             "results/tables/{table}.csv",
-            table=["datasets", "summary", "effects", "cells"],
+            table=["answer", "claims", "datasets", "summary", "effects", "cells"],
         ),
     output:
         report(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.figures.figure_data import FigureData
 from entr.figures.render import plot_figure
 from entr.jobs.logs import configure_logging

@@ -1,6 +1,6 @@
 """Select the recommended model."""
 
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.jobs.logs import configure_logging
 from entr.report.recommendation import write_recommendation
 

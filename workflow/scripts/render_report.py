@@ -1,6 +1,6 @@
 """Render the report."""
 
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.jobs.logs import configure_logging
 from entr.report.page import write_report
 

@@ -10,7 +10,11 @@ from entr.jobs.tables import write_table
 from entr.report.page import write_report
 from entr.report.verdict import write_verdict
 
-SPEC = '{"title": {"text": "A finding"}, "description": "A finding, with <b>marks</b> & </script>"}'
+SPEC = """{
+    "title": {"text": "A finding"},
+    "description": "A finding, with <b>marks</b> & </script>",
+    "usermeta": {"titles": {"": "A finding"}, "notes": ["a note"]}
+}"""
 FIGURE = "fig4_efficiency"
 FACTORS = {"models": ("resnet18",), "regimes": ("no-increase", "gradual")}
 
@@ -23,7 +27,8 @@ def report(tmp_path_factory):
     for name, table in (simulated.grid(**FACTORS) | {"datasets": datasets}).items():
         write_table(table, folder / f"{name}.csv")
     inputs = {name: folder / f"{name}.csv" for name in ("metrics", "pairs", "effects", "cells")}
-    outputs = {"claims": folder / "claims.csv", "verdict": folder / "verdict.md"}
+    outputs = {name: folder / f"{name}.csv" for name in ("answer", "claims")}
+    outputs |= {"verdict": folder / "verdict.md", "text": folder / "answer.txt"}
     write_verdict(**inputs, design=simulated.design(**FACTORS), outputs=outputs)
     (folder / "recommendation.md").write_text("# Recommended model\n\n## UCM\n\n| a |\n| --- |\n| <i>b</i> |\n")
     (folder / f"{FIGURE}.vl.json").write_text(SPEC)
@@ -35,7 +40,7 @@ def report(tmp_path_factory):
             verdict=folder / "verdict.md",
             recommendation=folder / "recommendation.md",
             specs=[folder / f"{FIGURE}.vl.json"],
-            tables=[folder / f"{name}.csv" for name in ("datasets", "summary", "effects", "cells")],
+            tables=[folder / f"{name}.csv" for name in ("answer", "claims", "datasets", "summary", "effects", "cells")],
             design=simulated.design(**FACTORS | changes),
             catalogue={name: figure.plain() for name, figure in CATALOGUE.items()},
             configuration={"grid": {"seeds": [0, 1]}},
@@ -49,11 +54,11 @@ def report(tmp_path_factory):
 
 def test_sections_are_in_the_order_of_importance(report):
     html = report()
-    positions = [
-        html.index(text) for text in ("Inconclusive", "<h2>Recommended model", f'<section aria-labelledby="{FIGURE}"')
-    ]
+    texts = ("<h1>Undecided: ", "Is it faster?", "<h2>Recommended model", f'<h3 id="{FIGURE}"')
+    positions = [html.index(text) for text in texts]
     positions += [
-        html.index(f'id="{name}"') for name in ("tables", "environment", "configuration", "missing", "citation")
+        html.index(f'id="{name}"')
+        for name in ("claims", "method", "tables", "configuration", "environment", "citation")
     ]
     assert positions == sorted(positions)
 
@@ -87,17 +92,17 @@ def test_every_link_of_the_contents_has_a_target(report):
 
 
 def test_missing_cells_and_what_the_grid_lacks_of_the_paper_are_named(report):
-    html = report(seeds=3).partition('id="missing"')[2]
+    html = report(seeds=3).partition('id="configuration"')[2]
     assert "2 of 6 cells of the grid are missing: ucm resnet18 no-increase seed 2; ucm resnet18 gradual seed 2." in html
     assert "The grid lacks datasets of the paper: steel, bees." in html
     assert (
         "The grid lacks rivals, which could match a treatment without increasing sizes: matched, small, medium." in html
     )
-    assert "No cell is missing: all 4 cells of the grid are finished." in report().partition('id="missing"')[2]
+    assert "No cell is missing: all 4 cells of the grid are finished." in report().partition('id="configuration"')[2]
 
 
 def test_stand_in_is_not_listed_as_a_dataset_of_the_paper(report):
-    html = report(stand_in_for={"ucm": "steel"}).partition('id="missing"')[2]
+    html = report(stand_in_for={"ucm": "steel"}).partition('id="configuration"')[2]
     assert "The grid lacks datasets of the paper: steel (only a stand-in), bees." in html
 
 

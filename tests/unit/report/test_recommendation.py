@@ -22,7 +22,7 @@ def test_recommendation_states_every_choice_the_limits_and_the_exported_model(tm
     assert table["recommended"].tolist() == [False, False, True]
     chosen = table.iloc[2]
     assert (
-        f"| the best within your limits | {chosen['model']} | {chosen['regime']} | {100 * chosen['accuracy']:.1f} %"
+        f"| the best within your limits | {chosen['model']} | {chosen['regime']} | {100 * chosen['accuracy']:.1f}"
         in text
     )
     assert (
@@ -35,7 +35,7 @@ def test_choice_without_interval_is_a_number_alone():
     choice = Choice("ucm", "accurate", "no alternative was run", True, "resnet18", "gradual", 0, 1)
     values = {"accuracy": Interval(0.5), "seconds": Interval(12.0), "efficiency": Interval(0.2)}
     text = render_recommendation([Choice(**vars(choice) | values)], simulated.design(), NO_LIMITS)
-    assert "| the most accurate | resnet18 | gradual | 50.0 % | 12.0 | 0.200 | 1 |" in text
+    assert "| the most accurate | resnet18 | gradual | 50.0 | 12.0 | 0.200 | 1 |" in text
     assert "- **The most accurate**: no alternative was run." in text
     assert "Your limits (`recommend`): none." in text
 

@@ -18,10 +18,11 @@ def verdict_of(tmp_path):
         tables = {name: tmp_path / f"{name}.csv" for name in ("metrics", "pairs", "effects", "cells")}
         write_table(given.metrics, tables["metrics"])
         cells = given.metrics[CELL].drop_duplicates()
-        write_table(cells.assign(weights=weights, device="a CPU"), tables["cells"])
+        write_table(cells.assign(weights=weights, device="a CPU", seconds_wall=60.0), tables["cells"])
         effects = {name: tables[name] for name in ("pairs", "effects")}
         write_effects(tables["metrics"], design.control, design.folds, **effects)
-        outputs = {"claims": tmp_path / "claims.csv", "verdict": tmp_path / "verdict.md"}
+        outputs = {name: tmp_path / f"{name}.csv" for name in ("answer", "claims")}
+        outputs |= {"verdict": tmp_path / "verdict.md", "text": tmp_path / "answer.txt"}
         write_verdict(**tables, design=design, outputs=outputs)
         return outputs["verdict"].read_text(encoding="utf-8"), read_table(outputs["claims"])
 
@@ -33,19 +34,21 @@ def verdict_of(tmp_path):
     [
         (
             {},
-            "**Yes, within the scope of this study.** The ENTR hypothesis is supported for gradual and stepwise; shown",
+            ("smaller images did as well: worth it here.**", "is supported for gradual and stepwise: shown"),
         ),
         (
             {"accuracy": {"matched": 0.82}},
-            "**Not shown.** This study does not support the ENTR hypothesis: not shown that A",
+            ("but matched did as well: no need for increasing sizes here.**", "is not supported: not shown that A"),
         ),
-        ({"seeds": 1}, "**Inconclusive.** The ENTR hypothesis is not tested here: one replicate"),
+        ({"seeds": 1}, ("(1 replicate is too few).**", "is not tested here: one replicate")),
     ],
 )
 def test_answer_comes_first_and_is_computed_from_the_tables(verdict_of, changes, answer):
+    headline, hypothesis = answer
     text, claims = verdict_of(study(**changes))
-    assert text.split("\n\n")[1].startswith(answer)
-    assert "On UCM, gradual took 0.75 times as long as no-increase" in text
+    assert text.split("\n\n")[1].endswith(headline)
+    assert f"The ENTR hypothesis {hypothesis}" in text
+    assert "| Is it faster? | no-increase | -25." in text
     assert set(claims["claim"]) == {"ENTR", *(f"C{number}" for number in range(1, 10))}
 
 
@@ -83,20 +86,21 @@ def test_dataset_in_which_accuracy_falls_is_named(verdict_of):
     text, _ = verdict_of(study(datasets=("ucm", "bees"), accuracy=lower, regimes=REGIMES[:3], seeds=4))
     assert "**On BEES, gradual lost accuracy**: -" in text
     assert "On UCM, gradual lost" not in text
-    assert "Averaged over all datasets, gradual took" in text
+    assert "| Is it as accurate? | no-increase | -2." in text
 
 
 def test_grid_of_the_control_alone_is_not_compared(verdict_of):
     text, _ = verdict_of(study(regimes=(CONTROL,)))
     assert "There are no pairs of a treatment and the control yet." in text
     assert "not tested here: neither gradual nor stepwise is in the grid." in text
+    assert text.split("\n\n")[1] == "**Not tested: the grid contains neither gradual nor stepwise.**"
 
 
-def test_comparison_shows_accuracy_and_time_next_to_efficiency(verdict_of):
+def test_comparison_shows_accuracy_and_time_as_well_as_efficiency(verdict_of):
     text, _ = verdict_of(study(seeds=2, regimes=REGIMES[:2]))
-    head = next(line for line in text.splitlines() if "| As |" in line)
-    assert "| A |" in head
-    assert "| T |" in head
+    heads = [line for line in text.splitlines() if line.startswith("| dataset | stage | regime |")]
+    assert len(heads) == 3
+    assert all(any(symbol in head for head in heads) for symbol in (" A, ", " T, ", " As, ")), heads
 
 
 def test_title_with_markup_is_shown_as_text(verdict_of):
@@ -105,4 +109,5 @@ def test_title_with_markup_is_shown_as_text(verdict_of):
     text, _ = verdict_of(replace(given, design=design))
     assert "- Datasets: a\\|b \\`c\\` (`ucm`)." in text
     rows = [line for line in text.splitlines() if line.startswith("| a\\|b \\`c\\` |")]
-    assert len(rows) == 2
+    # two stages of one regime, in a table of A, of T and of As
+    assert len(rows) == 2 * 3

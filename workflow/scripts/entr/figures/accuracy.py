@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from entr.figures import charts, panels
+from entr.figures import charts, palette, panels
 from entr.figures.charts import field_tooltip, switch, switch_filter, with_title
 from entr.figures.figure_data import FigureData
 from entr.metrics.labels import FINAL, RESOLUTIONS
@@ -26,15 +26,16 @@ def plot(data: FigureData) -> charts.Spec:
     return with_title(
         panels.by_dataset_and_stage(
             data,
-            pd.concat([rows, _published(data)], ignore_index=True),
+            pd.concat([rows, _published(data, metrics)], ignore_index=True),
             panels.point_layers(data, AXIS, ".1%"),
             switch_filter("resolution"),
             reference=_published_layers(),
         ),
         {resolution: _title(data, metrics, resolution, regimes) for resolution in resolutions},
-        [f"chance level: {_chance_levels(data)}", panels.describe_points(rows), data.conditions()],
+        [f"chance level: {_chance_levels(data)}", panels.describe_points(rows)],
         f"Accuracy A of {panels.describe_groups(data, metrics)}, one panel per dataset and stage.",
         [resolution_switch],
+        conditions=data.conditions(),
     )
 
 
@@ -54,12 +55,14 @@ def _points(difference: float) -> str:
     return f"{round(100 * difference, 1) + 0:+.1f} points".replace("-", "−")
 
 
-def _published(data: FigureData) -> pd.DataFrame:
-    """Return the paper's best accuracies for the datasets shown, at each resolution."""
+def _published(data: FigureData, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's best accuracies for the datasets and models shown, at each resolution."""
+    models = {name: data.names_in(metrics[metrics["dataset"] == title], "model") for name, title in data.titles.items()}
     return pd.DataFrame(
         {
             "dataset": data.titles[best.dataset],
             "stage": best.stage,
+            "model": model,
             "resolution": resolution,
             "kind": "reference",
             "value": best.accuracy,
@@ -67,11 +70,12 @@ def _published(data: FigureData) -> pd.DataFrame:
             "high": best.high,
             "cell": best.cell,
             "count": best.count,
-            "label": f"paper's best\n{100 * best.accuracy:.1f} %",
+            "label": f"paper's best {100 * best.accuracy:.1f} %" if model == models[best.dataset][0] else "",
         }
         for best in PUBLISHED
         if best.dataset in data.titles
         for resolution in RESOLUTIONS
+        for model in models[best.dataset]
     )
 
 
@@ -86,13 +90,11 @@ def _published_layers() -> list[alt.Chart]:
     base = (
         alt.Chart()
         .transform_filter("datum.kind === 'reference'")
-        .encode(y=alt.Y("value:Q", title=AXIS), tooltip=tooltip, color=alt.value(charts.MUTED))
+        .encode(x=alt.X("value:Q", title=AXIS), tooltip=tooltip, color=alt.value(palette.MUTED))
     )
     return [
         base.mark_rule(strokeDash=[5, 4], strokeWidth=1.5),
-        base.mark_text(align="left", baseline="middle", dx=4, dy=-6, fontSize=10.5, lineBreak="\n").encode(
-            text="label:N", x=alt.value("width")
-        ),
+        base.mark_text(baseline="bottom", dy=-3, fontSize=11).encode(text="label:N", y=alt.value(0)),
     ]
 
 

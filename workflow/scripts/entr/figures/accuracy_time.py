@@ -18,15 +18,17 @@ def plot(data: FigureData) -> charts.Spec:
     history = data.of_finished_cells(data.rows("history"))
     if not len(history):
         return charts.empty_chart("No accuracy to plot yet: no cell is finished")
-    rows = round_numbers(mean_by_epoch(history))
-    scales = charts.regime_scales(data.design.regimes)
+    rows = round_numbers(
+        panels.with_curve_labels(mean_by_epoch(history), "seconds", "accuracy", columns=data.names_in(history, "model"))
+    )
+    scales = charts.regime_scales(data.design.regimes, legend=not panels.are_labelled(rows))
     base = alt.Chart().encode(
-        x=alt.X("seconds:Q", title="time in training steps, s", axis=alt.Axis(tickCount=4)),
+        x=alt.X("seconds:Q", title="time in training steps, s", axis=alt.Axis(tickCount=6)),
         y=alt.Y(
             "accuracy:Q",
             title="accuracy A",
             scale=alt.Scale(zero=False, nice=True),
-            axis=alt.Axis(format=".0%", tickCount=5),
+            axis=alt.Axis(format=".3~p", tickCount=5),
         ),
         color=scales["color"],
     )
@@ -45,12 +47,14 @@ def plot(data: FigureData) -> charts.Spec:
         base.mark_point(size=18, filled=True, opacity=1).encode(tooltip=tooltip),
         changes.mark_point(size=90, filled=True, opacity=1).encode(shape=scales["shape"], tooltip=tooltip),
         panels.size_labels(changes, data.design.regimes),
+        *panels.curve_labels(alt.Chart(), rows, data.design.regimes, "accuracy A"),
     )
     return with_title(
         panels.by_dataset_and_model(data, rows, panel),
         _title(data, rows),
-        [f"means of {seed_count(rows)} after each epoch; labels: image size in px", data.conditions()],
+        [f"means of {seed_count(rows)} after each epoch; labels: image size in px"],
         "Lines of validation accuracy against training time of each regime, one panel per dataset and model.",
+        conditions=data.conditions(),
     )
 
 

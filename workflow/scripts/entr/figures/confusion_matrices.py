@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts
+from entr.figures import charts, palette
 from entr.figures.charts import field_tooltip, with_title
 from entr.figures.figure_data import FigureData
 from entr.figures.image_thumbnails import thumbnail_url
@@ -15,13 +15,15 @@ from entr.metrics.labels import FINAL, PHASE
 
 MAX_CLASSES = 30
 """Classes in a matrix; if there are more, those with most misclassified images are shown."""
-CONFUSIONS = 6
+CONFUSIONS = 4
 """Pairs of classes that are shown with images."""
 MATRIX_SIDE = 400
 """Side of a matrix in px, within the limits of `CELL_SIDES`."""
-CELL_SIDES = (15, 34)
+CELL_SIDES = (16, 52)
 """Smallest and largest side of a matrix cell, in px."""
-THUMBNAIL = 88
+EXAMPLE_COLUMNS = 4
+"""Confusions side by side."""
+THUMBNAIL = 104
 """Side of an image in px."""
 CAPTION_HEIGHT = 52
 """Height in px of the three lines below an image, with the gap to the next image."""
@@ -45,17 +47,18 @@ def plot(data: FigureData) -> charts.Spec:
         if len(confusions) and dataset in folders:
             charts_of_dataset.append(_thumbnails(own, confusions, folders[dataset]))
         heading = f"{dataset}: {model}, {regime}; accuracy {100 * correct / images:.1f} % on {images} validation images"
-        parts.append(alt.vconcat(*charts_of_dataset, spacing=10, title=charts.panel_title(heading)))
+        parts.append(alt.hconcat(*charts_of_dataset, spacing=24, title=charts.panel_title(heading)))
         if len(confusions):
             first = confusions.iloc[0]
             count = f"{first['images']} of {first['total']}"
             findings.append(f"{first['label']} as {first['predicted']} ({count}) in {dataset}")
-    return with_title(
+    spec = with_title(
         alt.vconcat(*parts, spacing=26),
         f"Most frequent confusion: {'; '.join(findings)}" if findings else "No image is misclassified",
-        ["with test-time augmentation; all seeds together"],
+        ["all seeds together, with test-time augmentation; number of images, shaded by its share of the true class"],
         "A matrix of true and predicted classes per dataset, and images of the most frequent confusions.",
     )
+    return charts.with_fixed_width(spec)
 
 
 def _most_accurate(data: FigureData, counts: pd.DataFrame, dataset: str) -> tuple[str, str]:
@@ -100,15 +103,11 @@ def _matrix(own: pd.DataFrame, confusions: pd.DataFrame) -> alt.LayerChart:
             field_tooltip("fraction", "fraction of the true class", ".1%"),
         ],
     )
-    shade = alt.Color(
-        "fraction:Q",
-        title="fraction of the true class",
-        legend=alt.Legend(format=".0%", gradientLength=160),
-        scale=alt.Scale(scheme="greys", domain=[0, 1]),
-    )
-    legible = alt.when("datum.fraction > 0.5").then(alt.value("white")).otherwise(alt.value("black"))
+    # opacity and not a scheme of greys, because pages replace the colour in dark mode
+    shade = alt.Opacity("fraction:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.02, 0.9]))
+    legible = alt.when("datum.fraction > 0.5").then(alt.value(palette.PAPER)).otherwise(alt.value(palette.INK))
     return alt.layer(
-        base.mark_rect(stroke="#eeeeee").encode(color=shade),
+        base.mark_rect(color=palette.COLOURS["no-increase"].mark).encode(opacity=shade),
         base.mark_text(fontSize=9 if side < 22 else 11).encode(text="images:Q", color=legible),
     ).properties(width=alt.Step(side), height=alt.Step(side))
 
@@ -126,7 +125,8 @@ def _shown_classes(rows: pd.DataFrame, confusions: pd.DataFrame) -> list[str]:
 def _thumbnails(own: pd.DataFrame, confusions: pd.DataFrame, folder: Path) -> alt.LayerChart:
     """Return, for each confusion, a misclassified image above a correctly classified one of the predicted class."""
     rows = pd.DataFrame(list(_examples(own, confusions, folder)))
-    columns, lines = len(confusions), 2
+    columns = min(EXAMPLE_COLUMNS, len(confusions))
+    lines = 2 * -(-len(confusions) // columns)
     base = alt.Chart(rows).encode(
         x=alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.5, columns - 0.5], nice=False)),
         y=alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[lines - 0.5, -0.5], nice=False)),
@@ -138,7 +138,7 @@ def _thumbnails(own: pd.DataFrame, confusions: pd.DataFrame, folder: Path) -> al
     return alt.layer(
         base.mark_image(width=THUMBNAIL, height=THUMBNAIL, yOffset=image_offset).encode(url="url:N"),
         base.mark_text(fontWeight="bold", yOffset=caption_offset, **text).encode(text="label:N"),
-        base.mark_text(color=charts.MUTED, yOffset=caption_offset + 13, **text).encode(text="prediction:N"),
+        base.mark_text(color=palette.MUTED, yOffset=caption_offset + 13, **text).encode(text="prediction:N"),
     ).properties(
         width=columns * (THUMBNAIL + 14),
         height=lines * (THUMBNAIL + CAPTION_HEIGHT),
@@ -149,10 +149,11 @@ def _thumbnails(own: pd.DataFrame, confusions: pd.DataFrame, folder: Path) -> al
 def _examples(own: pd.DataFrame, confusions: pd.DataFrame, folder: Path) -> Iterator[dict[str, Any]]:
     side = THUMBNAIL * THUMBNAIL_SCALE
     correct = own[own["label"] == own["predicted"]].drop_duplicates("label").set_index("label")["example"]
-    for column, confusion in enumerate(confusions.itertuples(index=False)):
+    for number, confusion in enumerate(confusions.itertuples(index=False)):
+        line, column = divmod(number, EXAMPLE_COLUMNS)
         yield {
             "column": column,
-            "line": 0,
+            "line": 2 * line,
             "label": confusion.label,
             "prediction": f"as {confusion.predicted}\n{confusion.images} of {confusion.total}",
             "file": confusion.example,
@@ -161,7 +162,7 @@ def _examples(own: pd.DataFrame, confusions: pd.DataFrame, folder: Path) -> Iter
         if confusion.predicted in correct:
             yield {
                 "column": column,
-                "line": 1,
+                "line": 2 * line + 1,
                 "label": confusion.predicted,
                 "prediction": "correct",
                 "file": correct[confusion.predicted],

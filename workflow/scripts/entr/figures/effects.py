@@ -1,47 +1,79 @@
-"""Effects of the regimes relative to the control, with intervals: a forest plot."""
+"""Changes in time, accuracy and efficiency relative to the control, with intervals: a forest plot."""
+
+from dataclasses import dataclass
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from entr.figures import charts
+from entr.figures import charts, palette
 from entr.figures.charts import field_tooltip, switch, switch_filter, switched_text, with_title
 from entr.figures.figure_data import NO_INTERVAL, FigureData, round_numbers, seed_count, stages_in, with_intervals
-from entr.metrics.labels import ALL, EFFECTS, PHASE
+from entr.metrics.labels import ALL, PHASE
+from entr.metrics.published_results import TREATMENTS
 
-ABSOLUTE = "accuracy_difference"
-"""The effect that is a difference; the others are logarithms of ratios."""
-MEAN_OF_ALL = "mean of all"
-REGIME_DISTANCE = 14
-"""Distance in px between two regimes in a line."""
-LINE_GAP = 6
-"""Gap in px between two lines."""
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the forest plot."""
+
+    title: str
+    """Title of its axis."""
+    unit: str
+    """Follows a change in text."""
+    is_ratio: bool
+    limit: float
+    """Changes beyond it are cut off, because intervals from two or three seeds may have any width. A ratio or, for
+    differences, percentage points."""
+
+
+METRICS = {
+    "log_time_ratio": Metric("training time T, change in %", " % time", is_ratio=True, limit=4),
+    "accuracy_difference": Metric("accuracy A, change in percentage points", " points", is_ratio=False, limit=50),
+    "log_efficiency_ratio": Metric("efficiency As, change in %", " % As", is_ratio=True, limit=4),
+}
+"""The metrics by effect, in the order of the answer."""
+MODELS = {"means": "datasets", "all": "datasets and models"}
+"""Values of the switch for the lines of single models."""
+MEAN_OF_ALL = "all datasets"
+MAX_TICKS = 8
+ROUND_CHANGES = (-50, 100, 50, -75, 200, 20, -20, -90, 10, -10, 30, -30, 5, -5, 2, -2, 1, -1)
+"""Changes in percent that an axis labels, those first that are labelled if there is little room."""
+REGIME_HEIGHT = 32
+"""Height in px of the line of one regime."""
+INTERVALS = ("low", "high", "low_corrected", "high_corrected")
 
 
 def plot(data: FigureData) -> charts.Spec:
-    """Plot the effects on efficiency, time and accuracy by dataset and model, and their means."""
+    """Plot the changes by dataset and model, and their means."""
     rows = _effects(data)
     if not len(rows):
         return charts.empty_chart("No effects to plot yet: no treatment has been compared with the control")
     time_bases, stages = data.time_bases(rows), stages_in(rows)
     time_switch, stage_switch = switch("time_basis", "T", time_bases), switch("stage", "stage", stages)
-    lines = list(dict.fromkeys(rows["line"]))
-    first, *others = EFFECTS
-    columns = [
-        _panel(data, rows[rows["metric"] == first], first, lines, _line_axis()),
-        *(_panel(data, rows[rows["metric"] == metric], metric, lines, _unlabelled_axis()) for metric in others),
-    ]
-    seeds = _seeds_per_line(rows)
+    models = MODELS if (rows["scope"] == "block").any() else {"means": MODELS["means"]}
+    models_switch = switch("models", "lines", models)
+    panels = [_panel(data, rows[rows["metric"] == name], metric) for name, metric in METRICS.items()]
+    titles = {
+        (time_basis, stage, lines): _title(data, rows, time_basis, stage)
+        for time_basis in time_bases
+        for stage in stages
+        for lines in models
+    }
+    has_intervals = (rows["interval"] != NO_INTERVAL).any()
     return with_title(
-        alt.hconcat(*columns, spacing=12),
-        {(time_basis, stage): _title(data, rows, time_basis, stage) for time_basis in time_bases for stage in stages},
+        alt.hconcat(*panels, spacing=16),
+        titles,
         [
             switched_text(time_switch, {time_basis: f"T: {words}" for time_basis, words in time_bases.items()}),
-            switched_text(stage_switch, {stage: f"{words}; {seeds}" for stage, words in stages.items()}),
-            data.conditions(),
+            switched_text(stage_switch, stages),
+            f"{seed_count(rows[rows['scope'] != ALL], 'replicates')} per dataset"
+            + ("; 95 % intervals: thick for these images, thin for new images" if has_intervals else ", no interval"),
         ],
-        "Effects with intervals, one line per dataset and model and one per mean over them.",
-        [time_switch, stage_switch],
+        f"Changes relative to {data.design.control} in time, accuracy and efficiency, with 95 % intervals, one line "
+        "per dataset and regime.",
+        [time_switch, stage_switch, models_switch],
+        conditions=data.conditions(),
     )
 
 
@@ -53,112 +85,145 @@ def _effects(data: FigureData) -> pd.DataFrame:
     rows = table[
         (table["resolution"] == PHASE)
         & table["regime"].isin(data.treatments)
-        & table["metric"].isin(list(EFFECTS))
+        & table["metric"].isin(list(METRICS))
         & table["dataset"].isin([*data.titles, ALL])
         & table["model"].isin([*data.design.models, ALL])
     ]
     if len(data.titles) == 1:
         rows = rows[rows["scope"] != ALL]
-    # a dataset's models come before their mean, and the datasets before the mean of all
+    if len(data.design.models) == 1:
+        rows = rows[rows["scope"] != "block"]
+    # the mean of a dataset comes before its models, and the mean of all datasets comes last
     order = {
         "dataset": {name: rank for rank, name in enumerate([*data.titles, ALL])},
-        "model": {name: rank for rank, name in enumerate([*data.design.models, ALL])},
+        "model": {name: rank for rank, name in enumerate([ALL, *data.design.models])},
     }
     rows = rows.assign(
         line=[_line(data, *key) for key in zip(rows["scope"], rows["dataset"], rows["model"], strict=True)]
     ).sort_values(["dataset", "model"], kind="stable", key=lambda names: names.map(order[names.name]))
-    values = ["mean", "low", "high", "low_corrected", "high_corrected"]
-    is_ratio = rows["metric"] != ABSOLUTE
-    for value in values:
-        rows[value] = np.where(is_ratio, np.exp(rows[value].where(is_ratio)), 100 * rows[value])
-    rows["p"] = ["not available" if np.isnan(p) else f"{p:.2g}" for p in rows["p_holm"]]
+    values = ["mean", *INTERVALS]
+    is_ratio = rows["metric"].map({name: metric.is_ratio for name, metric in METRICS.items()})
+    with np.errstate(over="ignore"):
+        for value in values:
+            rows[value] = np.where(is_ratio, np.exp(rows[value].where(is_ratio)), 100 * rows[value])
     for suffix in ("", "_corrected"):
         rows = with_intervals(rows, "mean", ".4g", suffix)
-    keys = ["line", "scope", "regime", "stage", "time_basis", "metric", "replicates", "note"]
-    return round_numbers(rows[[*keys, *values, "p", "interval", "interval_corrected"]])
+    rows["text"] = [_change(name, mean) for name, mean in zip(rows["metric"], rows["mean"], strict=True)]
+    keys = ["line", "scope", "regime", "stage", "time_basis", "metric", "replicates", "note", "text"]
+    return round_numbers(rows[[*keys, *values, "interval", "interval_corrected"]])
 
 
 def _line(data: FigureData, scope: str, dataset: str, model: str) -> str:
     if scope == ALL:
         return MEAN_OF_ALL
-    return f"{data.titles[dataset]}, {'mean' if scope == 'dataset' else model}"
+    return f"{data.titles[dataset]}{'' if scope == 'dataset' else f', {model}'}"
 
 
-def _line_axis() -> alt.Axis:
-    return alt.Axis(labelLimit=220, grid=True, tickSize=0)
+def _change(name: str, mean: float) -> str:
+    """Return a change in percent or percentage points, with its sign."""
+    change = 100 * (mean - 1) if METRICS[name].is_ratio else mean
+    # adding zero removes the sign of a negative zero
+    return f"{round(change, 1) + 0:+.1f}".replace("-", "−")
 
 
-def _unlabelled_axis() -> alt.Axis:
-    return alt.Axis(labels=False, ticks=False, grid=True)
-
-
-def _panel(data: FigureData, rows: pd.DataFrame, metric: str, lines: list[str], axis: alt.Axis) -> alt.LayerChart:
-    title = EFFECTS[metric]
-    is_ratio = metric != ABSOLUTE
-    number, no_effect = (".3f", 1) if is_ratio else ("+.2f", 0)
-    scale_type = {"type": "log"} if is_ratio else {"zero": False}
-    scale = alt.Scale(nice=False, padding=10, **scale_type)
+def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetChart:
+    is_first = metric is next(iter(METRICS.values()))
     treatments = data.treatments
-    scales = charts.regime_scales(data.design.regimes)
-    scales["color"].legend = scales["shape"].legend = alt.Legend(values=treatments)
-    base = (
-        alt.Chart(rows)
-        .transform_filter(switch_filter("time_basis", "stage"))
-        .encode(
-            y=alt.Y("line:N", sort=lines, title=None, axis=axis, scale=alt.Scale(paddingInner=0.35)),
-            yOffset=alt.YOffset("regime:N", sort=treatments, scale=alt.Scale(domain=treatments)),
-            color=scales["color"],
+    scales = charts.regime_scales(data.design.regimes, legend=False)
+    low, high = _domain(rows, metric)
+    for name in INTERVALS:
+        rows[f"{name}_shown"] = rows[name].clip(low, high)
+    no_effect = 1 if metric.is_ratio else 0
+    change = "100 * (datum.value - 1)" if metric.is_ratio else "datum.value"
+    label = (
+        f"{change} === 0 ? '0' : format({change}, '+.3~g')"
+        if not metric.is_ratio
+        else f"round({change}) === 0 ? '0' : format({change}, '+.0f')"
+    )
+    values = {"values": _ratio_ticks(low, high)} if metric.is_ratio else {"tickCount": 5}
+    axis = alt.Axis(labelExpr=label, grid=True, **values)
+    scale = alt.Scale(domain=[low, high], nice=False, **({"type": "log"} if metric.is_ratio else {}))
+    base = alt.Chart().encode(
+        y=alt.Y(
+            "regime:N",
+            sort=treatments,
+            title=None,
+            axis=charts.regime_axis(data.design.regimes, labels=is_first),
+            scale=alt.Scale(padding=0.25),
         )
     )
+    x = {name: alt.X(f"{name}:Q", title=metric.title, scale=scale, axis=axis) for name in ("mean", "low_shown")}
+    corrected = alt.X("low_corrected_shown:Q", title=metric.title)
+    coloured = base.encode(color=scales["color"])
     tooltip = [
-        field_tooltip("line"),
+        field_tooltip("line", "data"),
         field_tooltip("regime"),
-        field_tooltip("mean", title, number),
-        field_tooltip("interval", "95 % interval, new seeds"),
-        field_tooltip("interval_corrected", "95 % interval, new images"),
+        field_tooltip("text", metric.title),
+        field_tooltip("interval", f"95 % interval, these images{' (ratio)' if metric.is_ratio else ''}"),
+        field_tooltip("interval_corrected", f"95 % interval, new images{' (ratio)' if metric.is_ratio else ''}"),
         field_tooltip("replicates", "replicates", ".0f"),
-        field_tooltip("p", "p (Holm)"),
         field_tooltip("note"),
     ]
-    reference = alt.Chart(alt.InlineData([{"no_effect": no_effect}])).mark_rule(color="#555555", strokeDash=[4, 3])
-    return alt.layer(
-        reference.encode(x=alt.X("no_effect:Q", title=title)),
-        base.mark_rule(strokeWidth=1.2).encode(
-            x=alt.X("low_corrected:Q", title=title, scale=scale), x2="high_corrected:Q"
+    reference = alt.Chart().mark_rule(color=palette.LABEL, strokeDash=[4, 3]).encode(x=alt.datum(no_effect))
+    numbers = base.encode(x=x["mean"], text="text:N")
+    text = {"dy": -10, "fontSize": 11, "fontWeight": "bold"}
+    panel = alt.layer(
+        reference,
+        coloured.mark_rule(strokeWidth=1.4).encode(x=corrected, x2="high_corrected_shown:Q"),
+        coloured.mark_rule(strokeWidth=4.5).encode(x=x["low_shown"], x2="high_shown:Q"),
+        coloured.mark_point(filled=True, size=70, opacity=1).encode(
+            x=x["mean"], shape=scales["shape"], tooltip=tooltip
         ),
-        base.mark_rule(strokeWidth=3.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
-        base.mark_point(filled=True, size=60, opacity=1).encode(
-            x=alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4)),
-            shape=scales["shape"],
-            tooltip=tooltip,
-        ),
-    ).properties(
-        width=charts.panel_width(len(EFFECTS)), height=len(lines) * (REGIME_DISTANCE * len(treatments) + LINE_GAP)
-    )
+        # the outline keeps the number legible on the line of no change
+        numbers.mark_text(**text, stroke=palette.PAPER, strokeWidth=3),
+        numbers.mark_text(**text, color=charts.regime_text_colour(data.design.regimes)),
+    ).properties(width=charts.panel_width(len(METRICS)), height=REGIME_HEIGHT * len(treatments))
+    lines = list(dict.fromkeys(rows["line"]))
+    if len(lines) > 1:
+        header = alt.Header(labels=is_first, labelAngle=0, labelAlign="left", labelFontSize=charts.LABEL_SIZE)
+        row = {"row": alt.Row("line:N", sort=lines, title=None, header=header)}
+    else:
+        row = {"row": alt.Row("line:N", title=None, header=alt.Header(labels=False))}
+    shown = f"{switch_filter('time_basis', 'stage')} && (chosen_models === 'all' || datum.scope !== 'block')"
+    return panel.facet(data=rows, spacing=6, **row).transform_filter(shown)
+
+
+def _domain(rows: pd.DataFrame, metric: Metric) -> tuple[float, float]:
+    """Return the limits of an axis: all intervals up to the limit of the metric, and all means."""
+    if metric.is_ratio:
+        logarithms = np.log(rows[["mean", *INTERVALS]].clip(1e-9, 1e9))
+        low, high = _limits(logarithms, np.log(metric.limit))
+        return float(np.exp(low)), float(np.exp(high))
+    return _limits(rows[["mean", *INTERVALS]], metric.limit)
+
+
+def _limits(values: pd.DataFrame, limit: float) -> tuple[float, float]:
+    low = min(0.0, max(values.min().min(), -limit), values["mean"].min())
+    high = max(0.0, min(values.max().max(), limit), values["mean"].max())
+    margin = 0.08 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def _ratio_ticks(low: float, high: float) -> list[float]:
+    """Return the ratios that an axis labels: round changes, as many as there is room for."""
+    distance = np.log(high / low) / MAX_TICKS
+    ticks = [1.0]
+    for change in ROUND_CHANGES:
+        ratio = 1 + change / 100
+        if low < ratio < high and all(abs(np.log(ratio / tick)) >= distance for tick in ticks):
+            ticks.append(ratio)
+    return sorted(ticks)
 
 
 def _title(data: FigureData, rows: pd.DataFrame, time_basis: str, stage: str) -> str:
-    """State in how many datasets and models the efficiency exceeds the control's."""
-    ratios = rows[
-        (rows["metric"] == "log_efficiency_ratio")
-        & (rows["scope"] == "block")
-        & (rows["time_basis"] == time_basis)
-        & (rows["stage"] == stage)
-    ]
-    counts = []
-    for regime in data.treatments:
-        own = ratios[ratios["regime"] == regime]
-        if len(own):
-            with_interval = own[own["interval"] != NO_INTERVAL]
-            significant = int((with_interval["low_corrected"] > 1).sum())
-            intervals = f" (interval above 1 in {significant})" if len(with_interval) else ""
-            counts.append(f"{regime} in {(own['mean'] > 1).sum()} of {len(own)}{intervals}")
-    if not counts:
-        return f"Effects relative to {data.design.control}"
-    return f"Efficiency As above that of {data.design.control}: {', '.join(counts)}"
-
-
-def _seeds_per_line(rows: pd.DataFrame) -> str:
-    blocks = rows[rows["scope"] == "block"]
-    seeds = seed_count(blocks, "replicates")
-    return f"{seeds}, no interval" if (blocks["interval"] == NO_INTERVAL).all() else f"{seeds} per line"
+    """State the mean changes over all datasets of the regimes that the study is about."""
+    scope = ALL if (rows["scope"] == ALL).any() else "dataset"
+    own = rows[(rows["scope"] == scope) & (rows["time_basis"] == time_basis) & (rows["stage"] == stage)]
+    texts = []
+    for regime in [regime for regime in data.treatments if regime in TREATMENTS] or data.treatments:
+        changes = own[own["regime"] == regime].set_index("metric")["text"]
+        if len(changes):
+            units = [f"{changes[name]}{metric.unit}" for name, metric in METRICS.items() if name in changes]
+            texts.append(f"{regime} {', '.join(units)}")
+    control = data.design.control
+    return f"Relative to {control}: {'; '.join(texts)}" if texts else f"Changes relative to {control}"

@@ -25,10 +25,10 @@ def plot(data: FigureData) -> charts.Spec:
         [
             switched_text(time_switch, {time_basis: f"T: {words}" for time_basis, words in time_bases.items()}),
             panels.describe_points(rows),
-            data.conditions(),
         ],
         f"Efficiency As of {panels.describe_groups(data, metrics)}, one panel per dataset and stage.",
         [time_switch],
+        conditions=data.conditions(),
     )
 
 

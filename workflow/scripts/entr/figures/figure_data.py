@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.jobs.tables import read_table
 from entr.metrics.labels import ALL, CELL, FINAL, PHASE, STAGES, TIME_BASES, describe_weights
 

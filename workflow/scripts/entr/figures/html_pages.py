@@ -1,6 +1,7 @@
 """Self-contained HTML pages: their templates, and Vega's JavaScript, which is inlined so that they work offline."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from entr.figures import palette
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import TEMPLATES
 
 EMBED_OPTIONS = {
     "renderer": "svg",
-    "actions": {"export": True, "source": False, "compiled": False, "editor": False},
+    "actions": False,
 }
-"""Options of vega-embed: SVG, for the alternative text, and no actions that open a web site."""
+"""Options of vega-embed: SVG, for the alternative text and the colours of dark mode, and no menu, because pages have
+links that save a chart."""
 
 
 def bundle_vega(path: str | Path) -> None:
@@ -43,7 +46,7 @@ def figure_page(name: str, figure: Mapping[str, Any], spec: dict[str, Any], libr
         "figure.html.j2",
         name=name,
         figure=figure,
-        description=spec["description"],
+        chart_spec=spec,
         spec=inline_json(spec),
         library=inline_script(library),
     )
@@ -58,7 +61,14 @@ def render_template(template: str, **values: Any) -> str:  # noqa: ANN401  the t
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(options=inline_json(EMBED_OPTIONS), **values)
+    environment.filters["minus"] = with_minus_signs
+    shared = {"options": inline_json(EMBED_OPTIONS), "dark_rules": Markup(palette.dark_rules())}  # noqa: S704  constants
+    return environment.get_template(template).render(**shared, **values)
+
+
+def with_minus_signs(text: str) -> str:
+    """Return text with minus signs in place of the hyphens before numbers."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
 
 
 def inline_json(value: Any) -> Markup:  # noqa: ANN401  any JSON value

@@ -14,6 +14,7 @@ CURVES = {
     "training_loss": "training loss, nats",
 }
 """Columns of the history, as they are labelled."""
+AXIS = "accuracy, or loss in nats"
 
 
 def plot(data: FigureData) -> charts.Spec:
@@ -21,20 +22,20 @@ def plot(data: FigureData) -> charts.Spec:
     history = data.rows("history")
     if not len(history):
         return charts.empty_chart("No learning curves to plot yet: no cell has finished a phase")
-    rows = _statistics_by_epoch(history)
+    statistics = _statistics_by_epoch(history)
+    models = data.names_in(history, "model")
+    rows = panels.with_curve_labels(statistics, "epoch", "mean", columns=models, keys=["dataset", "curve"])
     curve_switch = switch("curve", "curve", CURVES)
-    scales = charts.regime_scales(data.design.regimes)
+    scales = charts.regime_scales(data.design.regimes, legend=not panels.are_labelled(rows))
     base = (
         alt.Chart()
         .transform_filter(switch_filter("curve"))
         .encode(
-            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6)),
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=10)),
             color=scales["color"],
         )
     )
-    y = alt.Y(
-        "mean:Q", title="accuracy, or loss in nats", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5)
-    )
+    y = alt.Y("mean:Q", title=AXIS, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
     tooltip = [
         *group_tooltip(),
         field_tooltip("phase"),
@@ -52,6 +53,7 @@ def plot(data: FigureData) -> charts.Spec:
         base.mark_point(filled=True, size=16, opacity=1).encode(y=y, tooltip=tooltip),
         changes.mark_point(filled=True, size=80, opacity=1).encode(y=y, shape=scales["shape"], tooltip=tooltip),
         panels.size_labels(changes, data.design.regimes).encode(y=y),
+        *panels.curve_labels(alt.Chart().transform_filter(switch_filter("curve")), rows, data.design.regimes, AXIS),
     )
     return with_title(
         panels.by_dataset_and_model(data, rows, panel),
@@ -59,10 +61,10 @@ def plot(data: FigureData) -> charts.Spec:
         [
             switched_text(curve_switch, CURVES),
             f"mean and range of {seed_count(rows)}; labels: image size in px",
-            data.conditions(),
         ],
         "Curves by epoch of each regime, one panel per dataset and model.",
         [curve_switch],
+        conditions=data.conditions(),
     )
 
 

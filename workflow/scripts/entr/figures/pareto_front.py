@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts
+from entr.figures import charts, palette
 from entr.figures.charts import field_tooltip, group_tooltip, switch, switch_filter, switched_text, with_title
 from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers, seed_count, stages_in
 from entr.metrics.labels import PHASE
@@ -33,11 +33,12 @@ def plot(data: FigureData) -> charts.Spec:
         titles,
         [
             switched_text(time_switch, {time_basis: f"T: {words}" for time_basis, words in time_bases.items()}),
-            switched_text(stage_switch, {stage: f"{words}; {seeds}" for stage, words in stages.items()}),
-            data.conditions(),
+            switched_text(stage_switch, stages),
+            f"{seeds}; grey line: Pareto front",
         ],
         "Mean accuracy against mean time of each model and regime, one panel per dataset.",
         [time_switch, stage_switch],
+        conditions=data.conditions(),
     )
 
 
@@ -109,11 +110,13 @@ def _panel(data: FigureData, rows: pd.DataFrame, title: str, columns: int) -> al
                 "accuracy:Q",
                 title="accuracy A",
                 scale=alt.Scale(zero=False, nice=True, padding=12),
-                axis=alt.Axis(format=".0%", tickCount=5),
+                axis=alt.Axis(format=".3~p", tickCount=5),
             ),
         )
     )
-    scales = charts.regime_scales(data.design.regimes)
+    regimes = data.design.regimes
+    one_model = len(data.names_in(rows, "model")) == 1
+    scales = charts.regime_scales(regimes, legend=not one_model)
     seeds = base.transform_filter("datum.kind === 'seed'")
     means = base.transform_filter("datum.kind === 'mean'")
     intervals = means.mark_rule(strokeWidth=1.5)
@@ -122,11 +125,17 @@ def _panel(data: FigureData, rows: pd.DataFrame, title: str, columns: int) -> al
     mean_tooltip = [*group_tooltip(), *values, field_tooltip("n", "seeds", ".0f")]
     return alt.layer(
         means.transform_filter("datum.front")
-        .mark_line(interpolate="step-after", color="#b0b0b0", strokeWidth=3)
+        .mark_line(interpolate="step-after", color=palette.GUIDE, strokeWidth=3)
         .encode(order="time:Q"),
         seeds.mark_point(filled=True, size=18, opacity=0.35).encode(tooltip=seed_tooltip, **scales),
         intervals.encode(x="time_low:Q", x2="time_high:Q", color=scales["color"]),
         intervals.encode(y="accuracy_low:Q", y2="accuracy_high:Q", color=scales["color"]),
-        means.mark_point(size=105, strokeWidth=2, fill="white").encode(tooltip=mean_tooltip, **scales),
-        means.mark_text(dx=9, fontSize=10, align="left", color=charts.MUTED).encode(text="label:N"),
-    ).properties(width=charts.panel_width(columns), height=220, title=charts.panel_title(title))
+        means.mark_point(size=105, strokeWidth=2, fill=palette.PAPER).encode(tooltip=mean_tooltip, **scales),
+        means.mark_text(
+            dx=10,
+            dy=-11,
+            fontSize=charts.LABEL_SIZE,
+            align="left",
+            color=charts.regime_text_colour(regimes) if one_model else palette.MUTED,
+        ).encode(text="regime:N" if one_model else "label:N"),
+    ).properties(width=charts.panel_width(columns), height=280, title=charts.panel_title(title))

@@ -5,13 +5,15 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts
+from entr.figures import charts, panels
 from entr.figures.charts import field_tooltip, with_title
 from entr.figures.figure_data import FigureData, round_numbers
 
 MAX_STEPS = 90
 """Evenly spaced steps that are drawn per cell, in addition to those on both sides of a jump."""
-QUANTITIES = {"size": "image size, px", "rate": "learning rate", "momentum": "momentum"}
+SIZE = "size"
+QUANTITIES = {SIZE: "image size, px", "rate": "learning rate", "momentum": "momentum"}
+PANEL_HEIGHT = 130
 SCALES: dict[str, dict[str, Any]] = {
     "size": {"zero": False, "nice": True, "padding": 6},
     "rate": {"zero": True, "nice": True},
@@ -27,7 +29,15 @@ def plot(data: FigureData) -> charts.Spec:
     of_first_model = steps[steps["model"] == steps.groupby("dataset")["model"].transform("first")]
     rows = pd.concat([_thin_out(cell) for _, cell in of_first_model.groupby(["dataset", "regime"], sort=False)])
     datasets = data.names_in(rows, "dataset")
+    ticks = 8 if len(datasets) == 1 else 4
     long = _quantities(rows)
+    is_size = long["quantity"] == SIZE
+    sizes = panels.with_curve_labels(
+        long[is_size], "step", "value", column="dataset", columns=datasets, keys=["quantity"], height=PANEL_HEIGHT
+    )
+    long = pd.concat([sizes, long[~is_size].assign(curve_label="")], ignore_index=True)
+    regimes = data.design.regimes
+    colour = charts.regime_scales(regimes, legend=not panels.are_labelled(sizes))["color"]
     tooltip = [
         field_tooltip("regime"),
         field_tooltip("layers"),
@@ -40,19 +50,22 @@ def plot(data: FigureData) -> charts.Spec:
     for quantity, title in QUANTITIES.items():
         is_last = quantity == list(QUANTITIES)[-1]
         panel = (
-            alt.Chart(long[long["quantity"] == quantity])
+            alt.Chart()
             .mark_line(strokeWidth=1.8, strokeJoin="round", opacity=0.85)
             .encode(
-                x=alt.X("step:Q", title="training step" if is_last else None, axis=alt.Axis(tickCount=5)),
+                x=alt.X("step:Q", title="training step" if is_last else None, axis=alt.Axis(tickCount=ticks)),
                 y=alt.Y("value:Q", title=title, scale=alt.Scale(**SCALES[quantity]), axis=alt.Axis(tickCount=4)),
-                color=charts.regime_scales(data.design.regimes)["color"],
+                color=colour,
                 strokeDash=charts.layer_dashes(),
                 tooltip=tooltip,
             )
-            .properties(width=charts.panel_width(len(datasets)), height=110)
+        )
+        layers = [panel, *panels.curve_labels(alt.Chart(), sizes, regimes, title)] if quantity == SIZE else [panel]
+        layered = alt.layer(*layers).properties(
+            data=long[long["quantity"] == quantity], width=charts.panel_width(len(datasets)), height=PANEL_HEIGHT
         )
         column = alt.Column("dataset:N", sort=datasets, title=None, header=alt.Header(labels=not lines))
-        lines.append(panel.facet(column=column, spacing=12).resolve_scale(x="independent"))
+        lines.append(layered.facet(column=column, spacing=12).resolve_scale(x="independent"))
     return with_title(
         alt.vconcat(*lines, spacing=8),
         _title(steps),

@@ -13,14 +13,14 @@ from entr.figures.charts import field_tooltip
 from entr.figures.image_thumbnails import thumbnail_url
 from entr.jobs.tables import read_table, write_table
 
-TILE = 104
-"""Side of a tile in px, without its label."""
+TILES_WIDTH = 980
+"""Width in px of a full line of tiles."""
 TILE_GAP = 6
 """Gap between two images, in px."""
 LABEL_HEIGHT = 18
 MIN_COLUMNS = 7
 """Tiles side by side, if there are that many."""
-ASPECT_RATIO = 1.6
+ASPECT_RATIO = 4.5
 """Number of columns per line of tiles, if there are many."""
 THUMBNAIL_SCALE = 2
 """Pixels of an image per px of the chart, for screens and prints of high resolution."""
@@ -62,7 +62,7 @@ def plot_sample_images(
         [f"classes: {classes}"],
         f"Images of {', '.join(titles.values())}, each above the name of its class.",
     )
-    charts.save_figure(spec, figure["name"], figure, library=library, folder=folder)
+    charts.save_figure(charts.with_fixed_width(spec), figure["name"], figure, library=library, folder=folder)
 
 
 def select_samples(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -73,13 +73,14 @@ def select_samples(manifest: pd.DataFrame) -> pd.DataFrame:
 def _panel(title: str, sample: pd.DataFrame, images: Path) -> alt.LayerChart:
     columns = min(len(sample), max(MIN_COLUMNS, math.ceil(math.sqrt(ASPECT_RATIO * len(sample)))))
     lines = math.ceil(len(sample) / columns)
+    tile = TILES_WIDTH // max(columns, MIN_COLUMNS)
     tiles = pd.DataFrame(
         {
             "column": sample.index % columns,
             "line": sample.index // columns,
             "label": sample["label"],
             "source": sample["source"],
-            "url": [thumbnail_url(images / name, TILE * THUMBNAIL_SCALE) for name in sample["image"]],
+            "url": [thumbnail_url(images / name, tile * THUMBNAIL_SCALE) for name in sample["image"]],
         }
     )
     base = alt.Chart(tiles).encode(
@@ -87,14 +88,14 @@ def _panel(title: str, sample: pd.DataFrame, images: Path) -> alt.LayerChart:
         y=alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[lines - 0.5, -0.5], nice=False)),
         tooltip=[field_tooltip("label", "class"), field_tooltip("source", "file")],
     )
-    side = TILE - TILE_GAP
-    below = TILE / 2 - LABEL_HEIGHT / 2 + 8
+    side = tile - TILE_GAP
+    below = tile / 2 - LABEL_HEIGHT / 2 + 8
     return alt.layer(
         base.mark_image(width=side, height=side, yOffset=-LABEL_HEIGHT / 2).encode(url="url:N"),
-        base.mark_text(yOffset=below, fontSize=10, limit=TILE - 4).encode(text="label:N"),
+        base.mark_text(yOffset=below, fontSize=charts.LABEL_SIZE, limit=tile - 4).encode(text="label:N"),
     ).properties(
-        width=columns * TILE,
-        height=lines * (TILE + LABEL_HEIGHT),
+        width=columns * tile,
+        height=lines * (tile + LABEL_HEIGHT),
         title=charts.panel_title(title),
         view=alt.ViewBackground(strokeOpacity=0),
     )

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from entr.config.training_plan import PhasePlan, Plan
-from entr.figures import charts
+from entr.figures import charts, palette
 from entr.figures.charts import field_tooltip, with_title
 from entr.figures.figure_data import FigureData, round_numbers
 
@@ -67,7 +67,7 @@ def _schedule(data: FigureData, title: str, by_regime: Mapping[str, Plan]) -> al
     end = int(bars["to"].max())
     epochs = alt.Scale(domain=[0, end], nice=False)
     base = alt.Chart(bars).encode(
-        y=alt.Y("regime:N", sort=regimes, title=None),
+        y=alt.Y("regime:N", sort=regimes, title=None, axis=charts.regime_axis(data.design.regimes)),
         tooltip=[
             field_tooltip("regime"),
             field_tooltip("phase"),
@@ -76,16 +76,15 @@ def _schedule(data: FigureData, title: str, by_regime: Mapping[str, Plan]) -> al
             field_tooltip("to", "to epoch", ".0f"),
         ],
     )
-    colour = charts.regime_scales(data.design.regimes)["color"].copy()
-    colour.legend = None
-    darkness = alt.Scale(domain=[0, float(bars["size"].max())], range=[0.05, 0.5])
-    strips = base.mark_bar(stroke="white", height=STRIP_HEIGHT - 8).encode(
+    colour = charts.regime_scales(data.design.regimes, legend=False)["color"]
+    darkness = alt.Scale(domain=[0, float(bars["size"].max())], range=[0.06, 0.32])
+    strips = base.mark_bar(stroke=palette.PAPER, height=STRIP_HEIGHT - 8).encode(
         x=alt.X("from:Q", title=None, scale=epochs, axis=alt.Axis(labels=False, ticks=False)),
         x2="to:Q",
         color=colour,
         opacity=alt.Opacity("size:Q", scale=darkness, legend=None),
     )
-    labels = base.mark_text(fontSize=11).encode(text="label:N", x=alt.X("middle:Q", scale=epochs))
+    labels = base.mark_text(fontSize=charts.LABEL_SIZE).encode(text="label:N", x=alt.X("middle:Q", scale=epochs))
     sizes = alt.layer(strips, labels).properties(
         width=charts.CHART_WIDTH, height=STRIP_HEIGHT * len(regimes), title=charts.panel_title(title)
     )
@@ -136,7 +135,7 @@ def _learning_rates(plan: Plan, end: int) -> alt.LayerChart:
     rate_scale = alt.Scale(domain=[0, 1.25 * float(rates["rate"].max())], nice=False)
     lines = (
         alt.Chart(rates)
-        .mark_line(color="#333333", strokeWidth=1.5)
+        .mark_line(color=palette.INK, strokeWidth=1.5)
         .encode(
             x=alt.X("epoch:Q", title="epoch", **epochs),
             y=alt.Y("rate:Q", title="learning rate", axis=alt.Axis(tickCount=4), scale=rate_scale),
@@ -145,9 +144,9 @@ def _learning_rates(plan: Plan, end: int) -> alt.LayerChart:
         )
     )
     borders = alt.Chart(phases).encode(x=alt.X("start:Q", title="epoch", **epochs))
-    names = borders.mark_text(align="left", dx=4, fontSize=11, fontWeight="bold", color=charts.MUTED)
+    names = borders.mark_text(align="left", dx=4, fontSize=11, fontWeight="bold", color=palette.MUTED)
     return alt.layer(
-        borders.mark_rule(color="#bbbbbb"), lines, names.encode(text="phase:N", y=alt.value(9))
+        borders.mark_rule(color=palette.GUIDE), lines, names.encode(text="phase:N", y=alt.value(9))
     ).properties(width=charts.CHART_WIDTH, height=120)
 
 

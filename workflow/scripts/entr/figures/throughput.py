@@ -3,13 +3,11 @@
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts, panels
+from entr.figures import charts, palette, panels
 from entr.figures.charts import field_tooltip, switch, switch_filter, switched_text, with_title
 from entr.figures.figure_data import FigureData, round_numbers
 
 TRAINED_LAYERS = {"all": "all layers trained", "head": "only the head trained"}
-COLOUR = "#2d3142"
-IDEAL_COLOUR = "#8a8a8a"
 
 
 def plot(data: FigureData) -> charts.Spec:
@@ -46,21 +44,21 @@ def plot(data: FigureData) -> charts.Spec:
         field_tooltip("epochs", "epochs", ".0f"),
     ]
     panel = alt.layer(
-        base.mark_line(strokeDash=[5, 4], color=IDEAL_COLOUR).encode(y=alt.Y("ideal:Q")),
-        base.mark_rule(color=COLOUR).encode(y=alt.Y("low:Q"), y2="high:Q"),
-        base.mark_line(color=COLOUR).encode(y=y),
-        base.mark_point(color=COLOUR, filled=True, size=60, opacity=1).encode(y=y, tooltip=tooltip),
+        base.mark_line(strokeDash=[5, 4], color=palette.AXIS).encode(y=alt.Y("ideal:Q")),
+        base.mark_rule(color=palette.INK).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_line(color=palette.INK).encode(y=y),
+        base.mark_point(color=palette.INK, filled=True, size=60, opacity=1).encode(y=y, tooltip=tooltip),
     )
     return with_title(
-        panels.by_dataset_and_model(data, rows, panel, height=140, independent=["y"]),
+        panels.by_dataset_and_model(data, rows, panel, height=200, independent=["y"]),
         {name: _title(rows[rows["layers"] == name]) for name in layers},
         [
             switched_text(layer_switch, layers),
-            "points: means, lines: range over epochs; dashed: ideal scaling with the number of pixels",
-            data.conditions(),
+            "points: means, vertical lines: range over epochs; dashed: ideal scaling with the number of pixels",
         ],
         "Images per second against image size, one panel per dataset and model.",
         [layer_switch],
+        conditions=data.conditions(),
     )
 
 

@@ -39,25 +39,33 @@ def plot(data: FigureData) -> charts.Spec:
         [
             "loss gap: validation − training; accuracy gap: training − validation",
             "distance: between current and initial weights, relative to the norm of the initial weights",
-            f"{seed_count(rows[rows['kind'] == 'mean'])}; {data.conditions()}",
+            seed_count(rows[rows["kind"] == "mean"]),
         ],
         "Training loss, generalisation gaps and weight distances of each regime by model, one row of panels per "
         "dataset.",
         [stage_switch],
+        conditions=data.conditions(),
     )
 
 
 def _panels(data: FigureData, rows: pd.DataFrame, title: str) -> alt.ConcatChart:
     """Return the panels of one dataset."""
-    width = panels.point_panel_width(data, rows, COLUMNS)
-    charts_of_metrics = [
-        alt.layer(*panels.point_layers(data, label, ".1%" if metric == "accuracy_gap" else ".3f"))
-        .properties(data=rows[rows["metric"] == metric], width=width, height=125)
-        .transform_filter(switch_filter("stage"))
-        for metric, label in DIAGNOSTICS.items()
-        if metric in set(rows["metric"])
-    ]
-    return alt.concat(*charts_of_metrics, columns=COLUMNS, spacing=10, title=charts.panel_title(title))
+    models = data.names_in(rows, "model")
+    shared = {
+        "width": charts.panel_width(COLUMNS),
+        "height": panels.REGIME_HEIGHT * len(data.names_in(rows, "regime")),
+    }
+    metrics = [metric for metric in DIAGNOSTICS if metric in set(rows["metric"])]
+    charts_of_metrics: list[alt.LayerChart | alt.FacetChart] = []
+    for position, metric in enumerate(metrics):
+        own = rows[rows["metric"] == metric]
+        number = ".1%" if metric == "accuracy_gap" else ".3f"
+        is_first = position % COLUMNS == 0
+        layers = panels.point_layers(data, DIAGNOSTICS[metric], number, labels=is_first)
+        panel = alt.layer(*layers).properties(data=own, **shared).transform_filter(switch_filter("stage"))
+        by_model = panels.model_rows(models, own["model"], labels=is_first)
+        charts_of_metrics.append(panel.facet(spacing=10, **by_model) if by_model else panel)
+    return alt.concat(*charts_of_metrics, columns=COLUMNS, spacing=14, title=charts.panel_title(title))
 
 
 def _title(data: FigureData, metrics: pd.DataFrame, stage: str) -> str:

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts
+from entr.figures import charts, palette, panels
 from entr.figures.charts import field_tooltip, group_tooltip, with_title
 from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers
 
@@ -11,7 +11,7 @@ TIMED = {
     "training steps (T)": ("training",),
     "resizing (T)": ("resize",),
 }
-"""Activities that are part of *T*, and the fields of `metrics.schema.Seconds` that they sum up."""
+"""Activities that are part of *T*, and the fields of `metrics.cell_metrics.Seconds` that they sum up."""
 UNTIMED = {
     "validation": ("validation",),
     "learning-rate finder": ("lr_finder",),
@@ -20,9 +20,7 @@ UNTIMED = {
 }
 """Activities that are excluded from *T*."""
 ACTIVITIES = TIMED | UNTIMED
-SHADES = ("#2d3142", "#5c6f91", "#9fb1bc", "#c9b79c", "#d9d9d9", "#f0efeb")
-"""From dark to light, so that they can be told apart without colour; none is the colour of a regime."""
-BAR_HEIGHT = 20
+BAR_HEIGHT = 26
 """Height of a bar with its gap, in px."""
 
 
@@ -32,43 +30,42 @@ def plot(data: FigureData) -> charts.Spec:
     if not len(cells):
         return charts.empty_chart("No wall time to plot yet: no cell is finished")
     rows = _means(cells)
-    models, datasets = data.names_in(rows, "model"), data.names_in(rows, "dataset")
     tooltip = [
         *group_tooltip(),
         field_tooltip("activity"),
         field_tooltip("seconds", "mean time, s", ".1f"),
         field_tooltip("fraction", "fraction of the wall time", ".1%"),
     ]
-    chart = (
+    bars = (
         alt.Chart(rows)
-        .mark_bar(stroke="#444444", strokeWidth=0.5)
+        .mark_bar(stroke=palette.PAPER, strokeWidth=1)
         .encode(
-            x=alt.X("seconds:Q", title="wall time per cell, s", axis=alt.Axis(tickCount=3)),
-            y=alt.Y("regime:N", sort=list(data.design.regimes), title=None),
+            x=alt.X("seconds:Q", title="wall time per cell, s", axis=alt.Axis(tickCount=5)),
+            y=alt.Y(
+                "regime:N",
+                sort=list(data.design.regimes),
+                title=None,
+                axis=charts.regime_axis(data.design.regimes),
+            ),
             color=alt.Color(
                 "activity:N",
                 title=None,
                 sort=list(ACTIVITIES),
-                legend=alt.Legend(columns=3),
-                scale=alt.Scale(domain=list(ACTIVITIES), range=list(SHADES)),
+                scale=alt.Scale(domain=list(ACTIVITIES), range=list(palette.SHADES)),
             ),
             order="order:Q",
             tooltip=tooltip,
         )
-        .properties(width=charts.panel_width(len(models)), height=alt.Step(BAR_HEIGHT))
-        .facet(
-            row=alt.Row("dataset:N", sort=datasets, title=None),
-            column=alt.Column("model:N", sort=models, title=None),
-            spacing=12,
-        )
-        .resolve_scale(x="independent")
     )
+    height = BAR_HEIGHT * len(data.names_in(rows, "regime"))
+    chart = panels.by_dataset_and_model(data, rows, bars, height=height, independent=["x"])
     timed = rows.loc[rows["activity"].isin(list(TIMED)), "seconds"].sum() / rows["seconds"].sum()
     return with_title(
         chart,
         f"{100 * timed:.0f} % of the wall time of a cell is T; the rest is excluded from T",
-        ["means over seeds", data.conditions()],
+        ["means over seeds"],
         "Bars of wall time by activity for each regime, one panel per dataset and model.",
+        conditions=data.conditions(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The report page: verdict, figures, tables, environment, configuration, missing cells and citation."""
+"""The report page: answer, recommendation, figures by question, claims, method, tables, configuration and citation."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,14 +15,20 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from entr.analysis.aggregation import GROUP, select_rows
+from entr.analysis.answer_parts import MORE_EFFICIENT, NO, TARGET_NAMES, UNDECIDED, YES
 from entr.analysis.entr_hypothesis import RIVALS
-from entr.analysis.formatting import format_percentage
-from entr.config.study import StudyDesign
-from entr.figures import html_pages
+from entr.analysis.formatting import format_number
+from entr.analysis.study import NOT_SUPPORTED, SUPPORTED
+from entr.config.study_design import StudyDesign
+from entr.figures import html_pages, palette
+from entr.figures.catalogue import ANSWER, QUESTIONS
 from entr.jobs.files import atomic_write
 from entr.jobs.tables import read_table
 from entr.metrics import published_results
-from entr.metrics.labels import CELL, EFFECTS, FINAL, PHASE, STAGES
+from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, describe_weights
+from entr.report.answer import answer_rows, list_needs, read_parts
+from entr.report.cell_names import group_by_seed
+from entr.report.claims import claim_rows, claims_not_run, describe_not_run, read_claims
 
 ENVIRONMENT = {
     "device": "device",
@@ -38,6 +44,20 @@ ENVIRONMENT = {
 """Columns of the table of cells in the section on the environment, with their labels."""
 SOFTWARE = {"Snakemake": "snakemake", "Altair": "altair"}
 """Further packages whose versions are listed, by label."""
+METHOD_SECTIONS = ("Experiment", "Caveats")
+"""The sections of the verdict that the page shows as its method; the others are tables and figures of the page."""
+VERDICT_CLASSES = {YES: "yes", SUPPORTED: "yes", NO: "no", NOT_SUPPORTED: "no", UNDECIDED: "open"}
+"""Style of a verdict; the others are neutral."""
+EFFECTS = {
+    "log_time_ratio": "ratio of T",
+    "accuracy_difference": "difference in A, points",
+    "log_efficiency_ratio": "ratio of As",
+}
+"""Heads of the columns of effects, in the order of the answer."""
+MAX_MISSING = 6
+"""Groups of missing cells that are named."""
+CHARACTER_WIDTH = 0.95
+"""Width of a character of an interval relative to that of a digit."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +72,16 @@ class Table:
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     numbers: frozenset[str] = frozenset()
-    """Heads of the columns that are right-aligned."""
+    """Heads of the columns of numbers, which are aligned whether or not an interval follows."""
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of the intervals in each column of numbers, in digits; 0 if it has no intervals."""
+        longest = {
+            head: max((len(row[position].partition(" [")[2]) for row in self.rows), default=0)
+            for position, head in enumerate(self.heads)
+        }
+        return {head: round(CHARACTER_WIDTH * (length + 1)) if length else 0 for head, length in longest.items()}
 
 
 def write_report(
@@ -79,7 +108,7 @@ def write_report(
     specs : iterable of path
         Figures as Vega-Lite.
     tables : iterable of path
-        The tables ``datasets``, ``summary``, ``effects`` and ``cells``.
+        The tables ``answer``, ``claims``, ``datasets``, ``summary``, ``effects`` and ``cells``.
     design : StudyDesign
         The design of the study.
     catalogue : mapping
@@ -99,23 +128,43 @@ def write_report(
     charts = {Path(path).name.removesuffix(".vl.json"): _read_json(path) for path in specs}
     data = {Path(path).stem: read_table(path) for path in tables}
     text = Path(verdict).read_text(encoding="utf-8")
-    answer, heading, rest = _render_markdown(text, "the verdict").partition("<h2>")
+    title, headline, *_ = text.split("\n\n")
     advice = _render_markdown(Path(recommendation).read_text(encoding="utf-8"), "the recommendation", demote=1)
     gallery = {name: dict(figure) for name, figure in catalogue.items() if name in charts}
+    categories = list(dict.fromkeys(figure["category"] for figure in gallery.values() if figure["category"] != ANSWER))
+    ids = {category: f"question-{number}" for number, category in enumerate(categories, 1)}
+    parts = read_parts(data["answer"])
+    claims = read_claims(data["claims"])
+    leading_first = sorted(parts, key=lambda part: not part.leading)
+    treatments = list(dict.fromkeys(part.regime for part in leading_first))
     html = html_pages.render_template(
         "report.html.j2",
-        title=text.partition("\n")[0].lstrip("# "),
-        answer=Markup(answer),  # noqa: S704  rendered
-        verdict=Markup(heading + rest),  # noqa: S704  rendered
+        title=title.lstrip("# "),
+        headline=Markup(_render_inline(headline.removeprefix("**").removesuffix("**"))),  # noqa: S704  rendered
+        setting=_setting(data["cells"], design),
+        contents=_contents(ids),
+        targets={target: name.partition(" of ")[0] for target, name in TARGET_NAMES.items()},
+        answers={regime: answer_rows(parts, regime) for regime in treatments},
+        apart=MORE_EFFICIENT,
+        needs=list_needs([part for part in parts if part.leading], *TARGET_NAMES),
+        verdict_classes=VERDICT_CLASSES,
+        colours=palette.regime_colours(design.regimes),
+        method=Markup(_method(text)),  # noqa: S704  rendered
         recommendation=Markup(advice),  # noqa: S704  rendered
         gallery=gallery,
+        answer_category=ANSWER,
+        categories=categories,
+        ids=ids,
         specs=charts,
         charts=html_pages.inline_json({name: charts[name] for name in gallery}),
+        claims=claim_rows(claims),
+        not_run=describe_not_run(claims),
+        untested=claims_not_run(claims),
         tables=[
-            _datasets_table(data["datasets"]),
             _means_table(data["summary"], design),
             _effects_table(data["effects"], design),
             _seconds_table(data["cells"], design),
+            _datasets_table(data["datasets"]),
         ],
         environment=_environment(data["cells"]),
         configuration=yaml.safe_dump(dict(configuration), sort_keys=False, allow_unicode=True),
@@ -125,6 +174,40 @@ def write_report(
     )
     with atomic_write(page) as file:
         file.write(html)
+
+
+def _contents(ids: Mapping[str, str]) -> dict[str, str]:
+    """Return the headings of the contents by the anchors of their sections."""
+    short = {anchor: QUESTIONS[category] for category, anchor in ids.items()}
+    before = {"answer": "Answer", "recommendation": "Recommendation"}
+    after = {"claims": "Claims", "method": "Method", "tables": "Tables", "configuration": "Configuration"}
+    return before | short | after | {"citation": "Citation"}
+
+
+def _setting(cells: pd.DataFrame, design: StudyDesign) -> str:
+    """Return what was trained, in one line."""
+    treatments = [regime for regime in design.regimes if regime != design.control]
+    seeds = len(design.seeds)
+    weights = " and ".join(sorted({describe_weights(label) for label in cells["weights"]}))
+    texts = [
+        f"{', '.join(treatments) or 'no treatment'} against {design.control}",
+        ", ".join(design.datasets.values()),
+        f"{', '.join(design.models)}, {weights}",
+        "1 seed" if seeds == 1 else f"{seeds} seeds",
+        ", ".join(sorted(set(cells["device"]))),
+    ]
+    return " · ".join(texts)
+
+
+def _method(verdict: str) -> str:
+    """Return the sections of the verdict that describe the method, as HTML."""
+    sections = {section.partition("\n")[0]: section for section in verdict.split("\n## ")[1:]}
+    chosen = "\n".join(f"## {sections[name]}" for name in METHOD_SECTIONS if name in sections)
+    return _render_markdown(chosen, "the method", demote=1)
+
+
+def _render_inline(text: str) -> str:
+    return MarkdownIt("commonmark", {"html": False}).renderInline(html_pages.with_minus_signs(text))
 
 
 def _read_json(path: str | Path) -> dict[str, Any]:
@@ -148,6 +231,9 @@ def _render_markdown(text: str, title: str, *, demote: int = 0) -> str:
     for token in tokens:
         if token.type in {"heading_open", "heading_close"}:
             token.tag = f"h{int(token.tag[1:]) + demote}"
+        for child in token.children or ():
+            if child.type == "text":
+                child.content = html_pages.with_minus_signs(child.content)
     before, *parts = markdown.renderer.render(tokens, markdown.options, {}).split("<table>")
     framed = [
         f'<div class="table" tabindex="0" role="region" aria-label="Table {number} of {title}"><table>{part}'
@@ -172,7 +258,7 @@ def _means_table(summary: pd.DataFrame, design: StudyDesign) -> Table:
     """Return mean accuracy, time and efficiency of each model, regime and stage."""
     of_phase = select_rows(summary, resolution=PHASE)
     of_phase = of_phase[of_phase["time_basis"].isin(["", design.time_basis])]
-    columns = {"accuracy": "A", "time": "T, s", "efficiency": "As, 1/√s"}
+    columns = {"accuracy": "A, %", "time": "T, s", "efficiency": "As, 1/√s"}
     rows = []
     for (dataset, model, regime, stage), group in of_phase.groupby([*GROUP, "stage"], sort=False):
         by_metric = group.set_index("metric")
@@ -188,9 +274,8 @@ def _mean_text(by_metric: pd.DataFrame, metric: str) -> str:
     if metric not in by_metric.index:
         return ""
     numbers = by_metric.loc[metric, ["mean", "low", "high"]]
-    return _with_interval(
-        format_percentage(value) if metric == "accuracy" else f"{value:.4g}" for value in numbers if not np.isnan(value)
-    )
+    scale = 100 if metric == "accuracy" else 1
+    return _with_interval(format_number(scale * value) for value in numbers if not np.isnan(value))
 
 
 def _effects_table(effects: pd.DataFrame, design: StudyDesign) -> Table:
@@ -198,6 +283,8 @@ def _effects_table(effects: pd.DataFrame, design: StudyDesign) -> Table:
     of_final = select_rows(effects, resolution=PHASE, stage=FINAL, time_basis=design.time_basis)
     if len(of_final) and len(design.datasets) == 1:
         of_final = of_final[of_final["scope"] != "all"]
+    if len(of_final) and len(design.models) == 1:
+        of_final = of_final[of_final["scope"] != "block"]
     rows = []
     for (dataset, model, regime), group in of_final.groupby(GROUP, sort=False) if len(of_final) else ():
         by_metric = group.set_index("metric")
@@ -205,10 +292,7 @@ def _effects_table(effects: pd.DataFrame, design: StudyDesign) -> Table:
         replicates = _as_text(by_metric["replicates"].max())
         rows.append([title, model, regime, *(_effect_text(by_metric, effect) for effect in EFFECTS), replicates])
     heads = ["dataset", "model", "regime", *EFFECTS.values(), "replicates"]
-    note = (
-        f"Final results relative to {design.control}, paired by seed, with 95 % intervals for further images, "
-        "corrected for overlapping folds."
-    )
+    note = f"Final results relative to {design.control}, paired by seed, with 95 % intervals for new images."
     heading = "Effects relative to the control"
     return Table("table-effects", heading, note, "effects", heads, rows, frozenset(heads[3:]))
 
@@ -218,7 +302,7 @@ def _effect_text(by_metric: pd.DataFrame, metric: str) -> str:
         return ""
     numbers = by_metric.loc[metric, ["mean", "low_corrected", "high_corrected"]]
     return _with_interval(
-        f"{100 * value:+.2f}" if metric == "accuracy_difference" else f"{np.exp(value):.3f}"
+        f"{100 * value:+.1f}" if metric == "accuracy_difference" else format_number(np.exp(value))
         for value in numbers
         if not np.isnan(value)
     )
@@ -236,12 +320,12 @@ def _seconds_table(cells: pd.DataFrame, design: StudyDesign) -> Table:
     titled = cells.assign(dataset=cells["dataset"].replace(design.datasets))
     means = titled.groupby(GROUP, sort=False)[columns].mean()
     rows = [
-        [*group, *(f"{value:.1f}" for value in values)]
+        [*group, *(format_number(value) for value in values)]
         for group, values in zip(means.index, means.to_numpy(), strict=True)
     ]
-    activities = [column.removeprefix("seconds_").replace("_", " ") for column in columns]
+    activities = [f"{column.removeprefix('seconds_').replace('_', ' ')}, s" for column in columns]
     heads = [*GROUP, *activities]
-    note = "Mean seconds per cell. T is the sum of training and resize; the other activities are excluded from it."
+    note = "Means per cell. T is the sum of training and resize; the other activities are excluded from it."
     return Table("table-times", "Wall time by activity", note, "cells", heads, rows, frozenset(activities))
 
 
@@ -266,9 +350,12 @@ def _missing(cells: pd.DataFrame, design: StudyDesign) -> Iterator[str]:
     """Yield the missing cells of the grid, and what the grid lacks of the paper's grid and of its rivals."""
     grid = list(product(design.datasets, design.models, design.regimes, design.seeds))
     finished = set(cells[CELL].itertuples(index=False, name=None))
-    missing = [f"{' '.join(cell[:3])} seed {cell[3]}" for cell in grid if cell not in finished]
+    missing = [cell for cell in grid if cell not in finished]
     if missing:
-        yield f"{len(missing)} of {len(grid)} cells of the grid are missing: {'; '.join(missing)}."
+        groups = group_by_seed(missing)
+        others = f"; and {len(groups) - MAX_MISSING} more" if len(groups) > MAX_MISSING else ""
+        named = "; ".join(groups[:MAX_MISSING])
+        yield f"{len(missing)} of {len(grid)} cells of the grid are missing: {named}{others}."
     else:
         yield f"No cell is missing: all {len(grid)} cells of the grid are finished."
     stand_ins = set(design.stand_in_for.values())

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from entr.analysis.formatting import format_number, format_percentage
+from entr.analysis.formatting import format_number
 from entr.analysis.recommendation import GOALS, Choice, Interval, choices_table, choose_models
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
 from entr.jobs.tables import read_table, write_table
@@ -96,7 +96,7 @@ def _describe(limits: Mapping[str, float | None]) -> Iterator[str]:
 def _values(choice: Choice) -> dict[str, object]:
     """Return a choice with its intervals as text."""
     return vars(choice) | {
-        "accuracy": _format(choice.accuracy, format_percentage),
+        "accuracy": _format(choice.accuracy, lambda fraction: format_number(100 * fraction)),
         "seconds": _format(choice.seconds, format_number),
         "efficiency": _format(choice.efficiency, format_number),
     }

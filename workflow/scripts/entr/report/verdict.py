@@ -4,24 +4,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from entr.analysis.aggregation import select_rows
+from entr.analysis.answer import find_answer
+from entr.analysis.answer_parts import TARGET_NAMES, Answer, answer_table
 from entr.analysis.claims import claims_table, evaluate_claims
 from entr.analysis.entr_hypothesis import HYPOTHESIS, hypothesis_verdict
 from entr.analysis.estimation import REPLICATES_FOR_TEST, TARGET_RATIO
-from entr.analysis.formatting import format_effect, format_interval, format_percentage
-from entr.analysis.study_results import Claim, Study
-from entr.config.study import StudyDesign
+from entr.analysis.formatting import format_effect, format_number
+from entr.analysis.study import Claim, Study
+from entr.config.study_design import StudyDesign
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
 from entr.jobs.tables import read_table, write_table
 from entr.metrics.labels import ALL, FINAL, PHASE, STAGES, SUBTOTAL, TIME_BASES, describe_weights
 from entr.metrics.published_results import TREATMENTS
+from entr.report.answer import answer_rows, answer_text, list_needs
+from entr.report.cell_names import group_by_seed
+from entr.report.claims import claim_rows, describe_not_run
 
 EFFECT_METRICS = {"accuracy_difference": "accuracy", "log_time_ratio": "time", "log_efficiency_ratio": "efficiency"}
-"""The metric of each effect, in the order of the table."""
+"""The metric of each effect, in the order of the tables."""
+COMPARISON_HEADS = {
+    "time": ("T of control, s", "T, s", "ratio of T"),
+    "accuracy": ("A of control, %", "A, %", "difference, points"),
+    "efficiency": ("As of control, 1/√s", "As, 1/√s", "ratio of As"),
+}
+"""Heads of the columns with numbers in the comparison with the control, by metric."""
 
 
 def write_verdict(
@@ -40,11 +50,13 @@ def write_verdict(
     metrics, cells : path
         Tables of `aggregation.write_metrics`.
     pairs, effects : path
-        Tables of `paired.write_effects`.
+        Tables of `paired_effects.write_effects`.
     design : StudyDesign
         The design of the study.
     outputs : mapping of str to path
-        ``claims``, a CSV file with one row per claim, see `Claim`; and ``verdict``, a Markdown file.
+        ``answer``, a CSV file with one row per part of the answer, see `Part`; ``claims``, a CSV file with
+        one row per claim, see `Claim`; ``verdict``, a Markdown file; and ``text``, the answer for the
+        terminal.
 
     Raises
     ------
@@ -54,13 +66,23 @@ def write_verdict(
     study = Study(design, read_table(metrics))
     claims = evaluate_claims(study)
     write_table(claims_table(claims), outputs["claims"])
-    text = render_verdict(study, claims, *(read_table(path) for path in (pairs, effects, cells)))
+    cells_ = read_table(cells)
+    answer = find_answer(study, cells_)
+    write_table(answer_table(answer), outputs["answer"])
+    with atomic_write(outputs["text"]) as file:
+        file.write(answer_text(answer))
+    text = render_verdict(study, answer, claims, read_table(pairs), read_table(effects), cells_)
     with atomic_write(outputs["verdict"]) as file:
         file.write(text)
 
 
 def render_verdict(
-    study: Study, claims: Sequence[Claim], pairs: pd.DataFrame, effects: pd.DataFrame, cells: pd.DataFrame
+    study: Study,
+    answer: Answer,
+    claims: Sequence[Claim],
+    pairs: pd.DataFrame,
+    effects: pd.DataFrame,
+    cells: pd.DataFrame,
 ) -> str:
     """Return the verdict as Markdown.
 
@@ -68,25 +90,27 @@ def render_verdict(
     ----------
     study : Study
         The study.
+    answer : Answer
+        Its answer.
     claims : sequence of Claim
         Its evaluated claims.
     pairs, effects, cells : DataFrame
-        The tables of `paired.write_effects` and the table of cells of `aggregation.write_metrics`.
+        The tables of `paired_effects.write_effects` and the table of cells of `aggregation.write_metrics`.
     """
     design = study.design
     verdict = hypothesis_verdict(claims)
     decisive = [claim for claim in claims if claim.claim == HYPOTHESIS and claim.verdict == verdict]
-    treatments = list(_treatments(study, effects))
     missing = study.missing_cells()
     seeds = len(design.seeds)
     return render_markdown(
         "verdict.md.j2",
+        headline=answer.headline,
+        answers={regime: answer_rows(answer.parts, regime) for regime in TREATMENTS if answer.select(regime=regime)},
+        needs=list_needs(answer.select(leading=True), *TARGET_NAMES),
+        targets=TARGET_NAMES,
         verdict=verdict,
         reason=decisive[0].reason,
         supported_by=[claim.regime for claim in decisive],
-        treatments=treatments,
-        has_intervals=any(effect["time_interval"] or "[" in effect["accuracy"] for effect in treatments),
-        titles=list(design.datasets.values()),
         datasets=[
             {"name": name, "title": title, "stand_in_for": design.stand_in_for.get(name)}
             for name, title in design.datasets.items()
@@ -101,11 +125,12 @@ def render_verdict(
         devices=sorted(set(cells["device"])),
         finished_cells=len(cells),
         grid_cells=len(design.datasets) * len(design.models) * len(design.regimes) * seeds,
-        comparisons=list(_comparisons(study, pairs, effects)),
-        claims=claims,
+        comparisons=_comparisons(study, pairs, effects),
+        claims=claim_rows(claims),
+        not_run=describe_not_run(claims),
         replicates_for_test=REPLICATES_FOR_TEST,
         smallest_p=f"{2.0 ** (1 - seeds):.2g}",
-        missing=_group_by_seed(missing),
+        missing=group_by_seed(missing),
         missing_count=len(missing),
         random_weights="none" in set(cells["weights"]),
         losses=list(_losses(study, effects)),
@@ -125,29 +150,17 @@ def _with_interval(metric: str, row: pd.Series) -> str:
     return format_effect(metric, row["mean"], row["low_corrected"], row["high_corrected"])
 
 
-def _interval(metric: str, row: pd.Series) -> str:
-    return format_interval(metric, row["low_corrected"], row["high_corrected"])
+def _comparisons(study: Study, pairs: pd.DataFrame, effects: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table per metric that compares the treatments with the control; none if there are no pairs."""
+    tables = []
+    for metric, heads in COMPARISON_HEADS.items():
+        rows = list(_comparison_rows(metric, study, pairs, effects))
+        if rows:
+            tables.append({"heads": heads, "rows": rows})
+    return tables
 
 
-def _treatments(study: Study, effects: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """Yield what each treatment changed in time, accuracy and efficiency, over all datasets."""
-    for regime in TREATMENTS:
-        effect = _effect(effects, study, scope="all", regime=regime, stage=FINAL)
-        if effect:
-            replicates = effect["time"]["replicates"]
-            yield {
-                "regime": regime,
-                "time": f"{np.exp(effect['time']['mean']):.2f}",
-                "time_interval": _interval("time", effect["time"]),
-                "accuracy": _with_interval("accuracy", effect["accuracy"]),
-                "efficiency": f"{np.exp(effect['efficiency']['mean']):.2f}",
-                "efficiency_interval": _interval("efficiency", effect["efficiency"]),
-                "replicates": "one replicate" if replicates == 1 else f"{replicates:.0f} replicates",
-            }
-
-
-def _comparisons(study: Study, pairs: pd.DataFrame, effects: pd.DataFrame) -> Iterator[list[str]]:
-    """Yield the rows of the comparison with the control."""
+def _comparison_rows(metric: str, study: Study, pairs: pd.DataFrame, effects: pd.DataFrame) -> Iterator[list[str]]:
     design = study.design
     scopes = [("dataset", name, title) for name, title in design.datasets.items()]
     if len(scopes) > 1:
@@ -158,7 +171,7 @@ def _comparisons(study: Study, pairs: pd.DataFrame, effects: pd.DataFrame) -> It
                 effect = _effect(effects, study, scope=scope, dataset=dataset, stage=stage, regime=regime)
                 if effect:
                     means = _means(pairs, study, dataset, stage, regime) if scope == "dataset" else None
-                    yield [title, STAGES[stage], regime, *_comparison_values(means, effect)]
+                    yield [title, STAGES[stage], regime, *_comparison_values(metric, means, effect[metric])]
 
 
 def _means(pairs: pd.DataFrame, study: Study, dataset: str, stage: str, regime: str) -> pd.Series:
@@ -176,25 +189,17 @@ def _means(pairs: pd.DataFrame, study: Study, dataset: str, stage: str, regime: 
     return rows.loc[complete, columns].mean()
 
 
-def _comparison_values(means: pd.Series | None, effect: Mapping[str, pd.Series]) -> Iterator[str]:
-    for metric in EFFECT_METRICS.values():
-        for column in (f"{metric}_of_control", metric):
-            if means is None:
-                yield ""
-            else:
-                yield format_percentage(means[column]) if metric == "accuracy" else f"{means[column]:.3g}"
-        yield _with_interval(metric, effect[metric])
-    yield f"{effect['efficiency']['replicates']:.0f}"
-    p = effect["efficiency"]["p_holm"]
-    yield "not available" if np.isnan(p) else f"{p:.2g}"
+def _comparison_values(metric: str, means: pd.Series | None, effect: pd.Series) -> Iterator[str]:
+    scale = 100 if metric == "accuracy" else 1
+    for column in (f"{metric}_of_control", metric):
+        yield "" if means is None else format_number(scale * means[column])
+    yield _format_change(metric, effect["mean"], effect["low_corrected"], effect["high_corrected"])
+    yield f"{effect['replicates']:.0f}"
 
 
-def _group_by_seed(missing: Sequence[tuple[str, str, str, int]]) -> list[str]:
-    """Return missing cells as text, with the seeds of each dataset, model and regime together."""
-    seeds: dict[str, list[str]] = {}
-    for dataset, model, regime, seed in missing:
-        seeds.setdefault(f"{dataset} {model} {regime}", []).append(str(seed))
-    return [f"{name} {'seed' if len(of) == 1 else 'seeds'} {', '.join(of)}" for name, of in seeds.items()]
+def _format_change(metric: str, mean: float, low: float, high: float) -> str:
+    """Return a change without its unit, which is in the head of its column."""
+    return format_effect(metric, mean, low, high).removeprefix("×").replace(" points", "")
 
 
 def _losses(study: Study, effects: pd.DataFrame) -> Iterator[dict[str, Any]]:
