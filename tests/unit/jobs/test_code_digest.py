@@ -52,7 +52,7 @@ found = {}
 for script in sys.argv[1:]:
     for name in [name for name in sys.modules if name.partition(".")[0] == "entr"]:
         del sys.modules[name]
-    nodes = ast.parse(open(f"{script}.py").read()).body
+    nodes = ast.walk(ast.parse(open(f"{script}.py").read()))
     exec("\\n".join(ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))))
     modules = [name for name, module in sys.modules.items() if not hasattr(module, "__path__")]
     found[script] = [name.removeprefix("entr.") for name in modules if name.startswith("entr.")]
@@ -127,7 +127,7 @@ def test_no_result_depends_on_the_validation_of_the_configuration_or_on_document
 
 def test_figure_depends_only_on_the_module_of_its_own_subject():
     modules = modules_of(*PLOTTED)
-    assert {"figures.confusion_matrices", "figures.data", "figures.charts"} <= modules
+    assert {"figures.confusion_matrices", "figures.figure_data", "figures.charts"} <= modules
     assert not {"figures.accuracy_time", "figures.effects", "figures.wall_time"} & modules
     assert code_digest(*PLOTTED) != code_digest("plot_figure")
 

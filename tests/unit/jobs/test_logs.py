@@ -5,6 +5,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from entr.jobs.logs import VERBOSE
+
 SCRIPT = """
 import sys
 from entr.jobs.errors import EntrError
@@ -13,10 +15,10 @@ configure_logging(sys.argv[1])
 """
 
 
-def run_script(tmp_path, code):
+def run_script(tmp_path, code, **environment):
     """Run a script that configures its logging; return the finished process and its log."""
     log_file = tmp_path / "logs" / "job.log"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "scripts")} | environment
     command = [sys.executable, "-c", SCRIPT + code, log_file]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return done, log_file.read_text()
@@ -37,9 +39,18 @@ def test_unexpected_error_names_the_log(tmp_path):
     assert "Traceback" in log
 
 
-def test_messages_reach_terminal_and_log_but_warnings_only_the_log(tmp_path):
-    done, log = run_script(tmp_path, "import warnings\nlog.info('half way')\nwarnings.warn('odd')")
-    assert done.stderr == "half way\n"
+@pytest.mark.parametrize(
+    ("code", "verbose", "on_terminal"),
+    [
+        ("", "", ""),
+        ("", "1", "half way\n"),
+        ("configure_logging(sys.argv[1], terminal=True)\n", "", "half way\n"),
+    ],
+)
+def test_messages_reach_the_terminal_on_request_and_warnings_only_the_log(tmp_path, code, verbose, on_terminal):
+    code += "import warnings\nlog.info('half way')\nwarnings.warn('odd')"
+    done, log = run_script(tmp_path, code, **{VERBOSE: verbose})
+    assert done.stderr == on_terminal
     assert "INFO half way" in log
     assert "odd" in log
 

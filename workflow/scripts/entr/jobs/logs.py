@@ -1,7 +1,8 @@
-"""Logging of a job: everything to its log file, errors as one sentence to the terminal."""
+"""Logging of a job: everything to its log file, and errors as one sentence to the terminal."""
 
 import errno
 import logging
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,9 @@ from types import TracebackType
 from entr.jobs.errors import EntrError
 
 log = logging.getLogger("entr")
+
+# when torch imports it, it warns of a machine that has the CUDA toolkit but no GPU
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 REMEDIES = {
     errno.ENOSPC: "free some space on this disk",
@@ -18,9 +22,12 @@ REMEDIES = {
 }
 """What to do about an error of the file system."""
 
+VERBOSE = "ENTR_VERBOSE"
+"""Environment variable that, if it is not empty, makes every job write its log to the terminal as well."""
 
-def configure_logging(log_file: str | Path) -> None:
-    """Send log messages to the terminal and to a file, and warnings and tracebacks only to the file.
+
+def configure_logging(log_file: str | Path, *, terminal: bool = False) -> None:
+    """Send log messages to a file, and on request to the terminal.
 
     Each script calls this first, because Snakemake's ``log:`` directive redirects nothing by itself. An uncaught
     `EntrError` is printed to the terminal as one sentence; any other exception as one sentence that names the log.
@@ -29,6 +36,8 @@ def configure_logging(log_file: str | Path) -> None:
     ----------
     log_file : path
         Created with its directory; overwritten.
+    terminal : bool
+        Whether the job reports to a person: its messages are what was asked for.
     """
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +45,7 @@ def configure_logging(log_file: str | Path) -> None:
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers[:] = [to_file, to_terminal]
+    log.handlers[:] = [to_file, to_terminal] if terminal or os.environ.get(VERBOSE) else [to_file]
     log.setLevel(logging.INFO)
     log.propagate = False
     logging.captureWarnings(True)

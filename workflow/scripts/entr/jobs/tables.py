@@ -12,10 +12,12 @@ from entr.jobs.paths import cell_of
 TEXT = frozenset[str]().union(
     ["dataset", "title", "model", "regime", "weights", "phase", "layers", "stage", "resolution", "state"],
     ["metric", "time_basis", "unit", "scope", "family", "note"],
+    ["part", "comparator", "target", "sentence", "lacking", "leading"],
     ["label", "predicted", "image", "example", "source", "first", "second", "first_label", "second_label"],
     ["sha256", "phash", "kind", "reason", "url", "status", "detail", "licence", "citation"],
     ["path", "prediction", "problem"],
     ["precision", "device", "device_type", "driver", "python", "torch", "torchvision", "fastai"],
+    ["pairing", "change_unit", "section", "key", "before", "after"],
     ["claim", "evaluated_on", "stand_in_for", "statement", "verdict", "result", "paper", "comparison", "goal"],
 )
 """Columns of text, in which ``nan`` and an empty field are values. In others, an empty field is a missing number."""

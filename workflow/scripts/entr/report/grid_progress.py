@@ -10,7 +10,7 @@ import pandas as pd
 from entr.analysis.aggregation import write_metrics
 from entr.analysis.histories import write_histories
 from entr.analysis.paired_effects import write_effects
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.figures.catalogue import CATALOGUE
 from entr.figures.figure_data import FigureData
 from entr.figures.html_pages import bundle_vega
@@ -136,8 +136,8 @@ def _analyse(
     folder: Path,
 ) -> None:
     """Write the tables and the verdict of the finished cells."""
-    names = ("metrics", "summary", "cells", "pairs", "effects", "claims", "history", "steps", "lr_find", "confusions")
-    table = {name: folder / f"{name}.csv" for name in names}
+    names = ("metrics", "summary", "cells", "pairs", "effects", "answer", "claims")
+    table = {name: folder / f"{name}.csv" for name in (*names, "history", "steps", "lr_find", "confusions")}
     write_metrics(finished, _existing(inference), _existing(trained), control=design.control, outputs=table)
     write_effects(table["metrics"], design.control, design.folds, pairs=table["pairs"], effects=table["effects"])
     write_verdict(
@@ -146,7 +146,12 @@ def _analyse(
         table["effects"],
         table["cells"],
         design=design,
-        outputs={"claims": table["claims"], "verdict": folder / "verdict.md"},
+        outputs={
+            "answer": table["answer"],
+            "claims": table["claims"],
+            "text": folder / "answer.txt",
+            "verdict": folder / "verdict.md",
+        },
     )
     files = {name: [Path(path).with_name(f"{name}.csv") for path in finished] for name in CELL_FILES}
     write_histories(**files, outputs=table)

@@ -1,0 +1,48 @@
+# What a run shows in the terminal. Jobs and dry runs, and --verbose, have the output of Snakemake.
+import os
+import time
+from itertools import product
+
+from snakemake.logging import logger
+
+from entr.jobs import failed_jobs
+from entr.jobs.logs import VERBOSE
+from entr.report import terminal
+
+STARTED_AT = time.time()
+output = workflow.output_settings
+if output.verbose:
+    os.environ[VERBOSE] = "1"
+elif workflow.is_main_process and not output.dryrun:
+    cells = {
+        path: (model, regime)
+        for model, regime in product(grid.models, grid.regimes)
+        for path in of_cells("metrics.json", model=model, regime=regime)
+    }
+    terminal.install(logger, sys.stderr, cells)
+
+
+def report_failures(logs):
+    """Print which jobs failed, why, and the command that reruns each; remove the list of an earlier run."""
+    found = failed_jobs.describe_failures(
+        logs, STARTED_AT, sys.argv[1:], workflow.dag_settings.targets
+    )
+    print(failed_jobs.write_failures(found, "results/failed_jobs.txt"), file=sys.stderr)
+
+
+onsuccess:
+    terminal.close(logger)
+    report_failures(log)
+    if not workflow.dag_settings.targets:
+        print(
+            terminal.summarise_run(
+                "results/answer.txt",
+                "results/report.html",
+                collect("results/models/{dataset}", dataset=grid.datasets),
+            )
+        )
+
+
+onerror:
+    terminal.close(logger)
+    report_failures(log)

@@ -1,0 +1,291 @@
+"""What a run shows in the terminal: a line per event, a status line, and the answer at the end.
+
+Snakemake's own output goes to its log file only; ``--verbose`` shows it in the terminal as before.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.status import Status
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from entr.analysis.formatting import format_duration
+from entr.metrics.cell_metrics import Metrics
+from entr.metrics.labels import FINAL, PHASE
+
+TRAIN = "train"
+LINES = {
+    "fetch_archive": "downloading {dataset}",
+    "fetch_url_list": "downloading {dataset}",
+    "fetch_torchvision": "downloading {dataset}",
+    "render_micrographs": "rendering the images of {dataset}",
+    "link_images": "linking the images of {dataset}",
+    "fetch_weights": "downloading the weights of {model}",
+    "downscale": "downscaling the images of {dataset}",
+    "downscale_folder": "downscaling the images of {dataset}",
+    "benchmark_inference": "benchmarking inference",
+    "benchmark_trained": "benchmarking inference",
+    "aggregate_metrics": "computing the tables and the answer",
+    "plot_figure": "plotting the figures",
+    "plot_sample_images": "plotting the figures",
+    "export_model": "exporting the recommended model of {dataset}",
+    "render_report": "rendering the report",
+}
+"""What starts with the first job of a rule; each line is printed once. Jobs of other rules are only counted."""
+ROUTINE = re.compile(
+    "Assuming unrestricted shared filesystem|Building DAG of jobs|Using shell|Conda environments: ignored|"
+    "Select jobs to execute|eligible for caching between workflows|Complete log|Shutting down, this might take"
+)
+"""Messages of Snakemake that do not concern a user."""
+LOGGED_WARNING = re.compile(r"^\S+ \S+ WARNING (?!.*Warning: )(.*)$", re.MULTILINE)
+"""A warning of the library in the log of a job, but none of Python, which concern developers."""
+WARNINGS_PER_JOB = 3
+"""Most warnings of a job that are shown; its log has them all."""
+WIDTH = 120
+"""Longest line in a file, in characters; in a terminal, its width."""
+
+
+@dataclass
+class _Job:
+    rule: str
+    wildcards: Mapping[str, str]
+    outputs: Sequence[str]
+    logs: Sequence[str]
+    message: str
+    started_at: float
+
+
+@dataclass
+class GridProgress:
+    """How much of a grid is done, and how long the rest will take."""
+
+    total: int
+    """Cells that this run trains."""
+    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """Seconds of the finished cells, by model and regime."""
+    finished: int = 0
+
+    def add(self, model: str, regime: str, seconds: float) -> None:
+        """Count a finished cell."""
+        self.finished += 1
+        self.seconds.setdefault((model, regime), []).append(seconds)
+
+    def seconds_left(self, pending: Sequence[tuple[str, str]]) -> float | None:
+        """Return the expected seconds of the pending cells, or None before the first has finished.
+
+        Parameters
+        ----------
+        pending : sequence of tuple of str
+            Model and regime of each pending cell. A combination that has not finished yet counts as the
+            mean of those that have.
+        """
+        if not self.seconds:
+            return None
+        means = {key: sum(values) / len(values) for key, values in self.seconds.items()}
+        default = sum(means.values()) / len(means)
+        return sum(means.get(key, default) for key in pending)
+
+    def describe(self, pending: Sequence[tuple[str, str]]) -> str:
+        """Return the progress in words."""
+        text = f"cell {self.finished} of {self.total}"
+        left = self.seconds_left(pending)
+        if left is None or not pending:
+            return text
+        done = sum(map(sum, self.seconds.values()))
+        return f"{text}, {100 * done / (done + left):.0f} % of the work, about {format_duration(left)} left"
+
+
+class TerminalHandler(logging.Handler):
+    """Handler that shows the jobs of a Snakemake run to a person; messages without a job are left to Snakemake's own.
+
+    Parameters
+    ----------
+    stream : text stream
+        Where the lines go; a status line is shown if it is a terminal.
+    cells : mapping of str to tuple of str
+        Model and regime of each cell of the grid, by the path of its ``metrics.json``.
+    """
+
+    def __init__(self, stream: TextIO, cells: Mapping[str, tuple[str, str]]) -> None:
+        super().__init__(logging.INFO)
+        self.console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.cells = dict(cells)
+        self.pending: dict[str, tuple[str, str]] = {}
+        self.grid: GridProgress | None = None
+        self.jobs: dict[int, _Job] = {}
+        self.printed: set[str] = set()
+        self.done = self.total = 0
+        self.status: Status | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record, if a person cares for it."""
+        try:
+            self._handle_event(record)
+        except Exception:
+            self.handleError(record)
+
+    def _handle_event(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_INFO:
+            self._start(record)
+        elif event == LogEvent.JOB_FINISHED:
+            self._finish(record)
+        elif event == LogEvent.PROGRESS:
+            self.done, self.total = record.done, record.total  # type: ignore[attr-defined]
+            self._update_status()
+        elif event in {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR}:
+            self._fail(record)
+
+    def _start(self, record: logging.LogRecord) -> None:
+        values: dict[str, Any] = vars(record)
+        wildcards = dict(values.get("wildcards") or {})
+        job = _Job(
+            values["rule_name"],
+            wildcards,
+            [str(path) for path in values.get("output") or ()],
+            [str(path) for path in values.get("log") or ()],
+            values.get("rule_msg") or values["rule_name"],
+            time.monotonic(),
+        )
+        self.jobs[values["jobid"]] = job
+        if self.grid is None:
+            self.pending = {path: key for path, key in self.cells.items() if not Path(path).exists()}
+            self.grid = GridProgress(len(self.pending))
+        if job.rule in LINES:
+            line = LINES[job.rule].format_map(wildcards)
+            if line not in self.printed:
+                self.printed.add(line)
+                self.print(line)
+        self._update_status()
+
+    def _finish(self, record: logging.LogRecord) -> None:
+        job = self.jobs.pop(record.job_id, None)  # type: ignore[attr-defined]
+        if job is None:
+            return
+        self._print_warnings(job)
+        if job.rule != TRAIN or self.grid is None:
+            return
+        path = next(output for output in job.outputs if output.endswith("metrics.json"))
+        model, regime = self.pending.pop(path, (job.wildcards["model"], job.wildcards["regime"]))
+        self.grid.add(model, regime, time.monotonic() - job.started_at)
+        progress = self.grid.describe(list(self.pending.values()))
+        self.print(f"{_describe_cell(Path(path))} ({progress})")
+
+    def _print_warnings(self, job: _Job) -> None:
+        """Print the warnings in the log of a job that no earlier job has printed."""
+        logs = [path for path in map(Path, job.logs[:1]) if path.exists()]
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in logs]
+        prefix = "{dataset} {model} {regime} seed {seed}: ".format_map(job.wildcards) if job.rule == TRAIN else ""
+        messages = [message.removeprefix(prefix) for text in texts for message in LOGGED_WARNING.findall(text)]
+        new = [message for message in dict.fromkeys(messages) if message not in self.printed]
+        self.printed.update(new)
+        for message in new[:WARNINGS_PER_JOB]:
+            self.print(f"warning: {message}")
+        if len(new) > WARNINGS_PER_JOB:
+            self.print(f"warning: {len(new) - WARNINGS_PER_JOB} more in {logs[0]}")
+
+    def _fail(self, record: logging.LogRecord) -> None:
+        job = self.jobs.pop(getattr(record, "jobid", -1), None)
+        name = job.message if job else getattr(record, "rule_name", "a job")
+        self.print(f"failed: {name}")
+
+    def print(self, line: str) -> None:
+        """Print a line, cut to the width."""
+        width = self.console.width if self.console.is_terminal else WIDTH
+        self.console.print(line if len(line) <= width else f"{line[: width - 1]}…")
+
+    def _update_status(self) -> None:
+        if not self.console.is_terminal:
+            return
+        running = next(iter(self.jobs.values()), None)
+        if running is None:
+            return
+        text = f"{self.done} of {self.total} jobs, {running.message}" if self.total else running.message
+        if self.status is None:
+            self.status = self.console.status(text)
+            self.status.start()
+        else:
+            self.status.update(text)
+
+    def close(self) -> None:
+        """Remove the status line."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+        super().close()
+
+
+def _describe_cell(path: Path) -> str:
+    """Return what a cell measured, from its ``metrics.json``."""
+    metrics = Metrics.model_validate_json(path.read_text(encoding="utf-8"))
+    accuracy = next(
+        evaluation.quality.accuracy
+        for evaluation in metrics.evaluations
+        if (evaluation.stage, evaluation.resolution) == (FINAL, PHASE)
+    )
+    seconds = metrics.seconds_until["total-tta"]
+    name = f"{metrics.dataset} {metrics.model} {metrics.regime} seed {metrics.seed}"
+    return f"{name}: A {100 * accuracy:.1f} %, T {seconds:.1f} s"
+
+
+def install(logger: logging.Logger, stream: TextIO, cells: Mapping[str, tuple[str, str]]) -> TerminalHandler | None:
+    """Show jobs as a line per event, and of Snakemake's own output only what concerns a person.
+
+    Parameters
+    ----------
+    logger : Logger
+        Snakemake's logger.
+    stream, cells
+        As in `TerminalHandler`.
+
+    Returns
+    -------
+    TerminalHandler or None
+        None if Snakemake does not write to the terminal, for instance because a logger plugin does.
+    """
+    default = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
+    if default is None:
+        return None
+    default.addFilter(concerns_a_person)
+    handler = TerminalHandler(stream, cells)
+    logger.addHandler(handler)
+    return handler
+
+
+def concerns_a_person(record: logging.LogRecord) -> bool:
+    """Return whether a message of Snakemake is shown: errors and whatever is neither routine nor about a job."""
+    if getattr(record, "event", None) not in {None, LogEvent.ERROR}:
+        return False
+    return not ROUTINE.search(str(record.msg))
+
+
+def close(logger: logging.Logger) -> None:
+    """Remove the status line, before something else is printed."""
+    for handler in logger.handlers:
+        if isinstance(handler, TerminalHandler):
+            handler.close()
+
+
+def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str]) -> str:
+    """Return the end of a successful run: the answer, where the page is, and what to do next.
+
+    Parameters
+    ----------
+    answer : path
+        The text of `answer.answer_text`.
+    page : path
+        The report.
+    model_dirs : sequence of str
+        Directories of exported models.
+    """
+    lines = ["", Path(answer).read_text(encoding="utf-8").rstrip(), ""]
+    lines.append(f"The report:  {Path(page)} (open it in a browser)")
+    if model_dirs:
+        lines.append(f"The model:   {model_dirs[0]} (python -m entr.deploy.predict {model_dirs[0]} IMAGES)")
+    return "\n".join(lines)
