@@ -19,14 +19,18 @@ include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/deploy.smk"
+include: "workflow/rules/provenance.smk"
+include: "workflow/rules/terminal.smk"
 
 
-onsuccess:
-    report_failures(log)
-
-
-onerror:
-    report_failures(log)
+# after the rules, because they do not apply to the wildcards of pathvars in rules that follow them
+wildcard_constraints:
+    dataset="|".join(settings.datasets),
+    model="|".join(grid.models),
+    regime="|".join(settings.regimes),
+    seed=r"\d+",
+    size=r"\d+",
+    figure="|".join(FIGURES),
 
 
 rule all:
@@ -43,3 +47,4 @@ rule all:
         rules.evaluate_claims.output,
         rules.recommend.output,
         collect("results/models/{dataset}", dataset=grid.datasets),
+        rules.record_provenance.output,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from entr.config.schema import Images
 from entr.data import downscale, split
 from entr.data.pack import pack_images
-from entr.data.sources import micrographs
+from entr.data.sources import synthetic_micrographs
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -33,7 +33,7 @@ settings.load_profile("entr")
 def originals(tmp_path_factory):
     """Directory with ten rendered images of each of the seven classes."""
     folder = tmp_path_factory.mktemp("originals")
-    micrographs.render_dataset(folder, 10, seed=0, processes=2)
+    synthetic_micrographs.render_dataset(folder, 10, seed=0, processes=2)
     return folder
 
 

@@ -5,13 +5,21 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from entr.analysis.study_results import Study
+from entr.analysis.study import Study
 from entr.config.regimes import Regime
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
+from entr.metrics.cell_metrics import (
+    Environment,
+    Evaluation,
+    LayerGroup,
+    Metrics,
+    Quality,
+    Seconds,
+    TrainingDiagnostics,
+)
 from entr.metrics.labels import STAGES
-from entr.metrics.schema import Environment, Evaluation, LayerGroup, Metrics, Quality, Seconds, TrainingDiagnostics
 
 INFERENCE = [
     pd.DataFrame({"model": "resnet18", "size": 100, "batch_size": [1, 64], "seconds_per_image": [0.010, 0.001]}),
@@ -143,3 +151,13 @@ def study(
         folds=10,
     )
     return Study(design, pd.DataFrame(rows))
+
+
+def with_final_stage(cell):
+    """Return metrics with the stage `total-tta`, equal to the stage `total`."""
+    final = [one.model_copy(update={"stage": "total-tta"}) for one in cell.evaluations if one.stage == "total"]
+    until = {
+        name: getattr(cell, name) | {"total-tta": getattr(cell, name)["total"]}
+        for name in ("seconds_until", "image_passes")
+    }
+    return cell.model_copy(update={"evaluations": (*cell.evaluations, *final), **until})

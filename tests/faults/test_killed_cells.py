@@ -39,7 +39,7 @@ import json, os, signal, sys
 from pathlib import Path
 from entr.config.training_plan import Plan
 from entr.jobs.logs import configure_logging
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.training.callbacks import EpochRecorder
 from entr.training.cell import train_cell
 from entr.training.evaluation import Evaluator

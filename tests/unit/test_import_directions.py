@@ -60,6 +60,9 @@ def test_package_files_contain_only_a_docstring(package):
         "plot_sample_images",
         "render_report",
         "progress",
+        "record_provenance",
+        "compare_runs",
+        "ro_crate",
     ],
 )
 def test_script_for_tables_figures_and_reports_does_not_import_torch(script):

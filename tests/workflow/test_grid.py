@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 
 import pandas as pd
 import pytest
@@ -28,7 +29,7 @@ FIGURES = len(CATALOGUE) - 1
 AGGREGATED = ("metrics", "summary", "cells", "effects")
 HISTORIES = ("history", "steps", "lr_find", "confusions")
 EXPORT = {"recommend": 1, "export_model": 1}
-REPORT = {"render_report": 1, "all": 1}
+REPORT = {"render_report": 1, "record_provenance": 1, "all": 1}
 FROM_METRICS = {
     "aggregate_metrics": 1,
     "estimate_effects": 1,
@@ -58,7 +59,8 @@ class Grid:
         """Run for real, and return the output and the number of jobs per rule."""
         every = ("--cores", "2", "--resources", "gpu=1", "--configfile", config)
         done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
-        found = FINISHED.findall(done.output)
+        log = max((self.directory / ".snakemake" / "log").iterdir(), key=lambda path: path.stat().st_mtime)
+        found = FINISHED.findall(log.read_text())
         return done.output, {rule: found.count(rule) for rule in found}
 
     def plan(self, *options, config=SMALLEST):
@@ -127,14 +129,30 @@ def test_all_tables_have_the_documented_columns(grid):
     assert undocumented_tables(results) == []
 
 
-def test_progress_of_a_cell_is_printed_and_logged(grid):
+def test_terminal_shows_events_and_the_answer_in_short_lines(grid):
+    lines = [line for line in grid.first_output.splitlines() if not line.startswith("Config file ")]
+    assert max(map(len, lines)) <= 120
+    assert len(lines) <= 30
+    (first, second) = (line for line in lines if line.startswith("micrographs resnet18 "))
+    assert re.search(r"A \d+\.\d %, T \d+\.\d s \(cell 1 of 2, \d+ % of the work, about \d+ (s|min) left\)$", first)
+    assert second.endswith("(cell 2 of 2)")
+    assert (grid.directory / "results" / "answer.txt").read_text() in grid.first_output
+    assert "results/report.html" in grid.first_output
+
+
+def test_verbose_run_shows_the_output_of_snakemake(grid):
+    output, _ = grid.run("results/tables/cells.csv", "--verbose", "--forcerun", "aggregate_metrics")
+    assert "Finished jobid" in output
+    assert "Provided cores: 2" in output
+
+
+def test_progress_of_a_cell_is_logged(grid):
     log = (grid.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
     line = re.compile(
         r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 4: "
         r"training loss \d+\.\d+, validation loss \d+\.\d+, validation accuracy \d+\.\d %, about \d+:\d\d min left"
     )
     assert line.search(log)
-    assert line.search(grid.first_output)
 
 
 def test_random_initialisation_is_logged_and_recorded(grid):
@@ -161,7 +179,7 @@ def test_touching_every_file_reruns_nothing(grid):
     [
         ("figures/accuracy", {"plot_figure": 1, **REPORT}),
         ("figures/confusion_matrices", {"plot_figure": 1, **REPORT}),
-        ("figures/catalogue", {}),
+        ("figures/catalogue", REPORT),
         ("figures/charts", {"plot_figure": FIGURES, "plot_sample_images": 1, **REPORT}),
         ("report/page", REPORT),
         ("data/sources/url_list", {}),
@@ -169,8 +187,11 @@ def test_touching_every_file_reruns_nothing(grid):
         ("analysis/aggregation", FROM_METRICS),
         ("analysis/histories", {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), **REPORT}),
         ("report/recommendation", {**EXPORT, **REPORT}),
-        ("deploy/export", {"export_model": 1, "all": 1}),
+        ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("deploy/predict", {}),
+        ("report/provenance", {"record_provenance": 1, "all": 1}),
+        ("report/run_comparison", {}),
+        ("report/ro_crate", {}),
         ("benchmark/runtime_estimate", {}),
         ("report/verdict", {"evaluate_claims": 1, **REPORT}),
         ("benchmark/inference", {"benchmark_inference": 2, "benchmark_trained": 1, **FROM_METRICS}),
@@ -218,11 +239,50 @@ def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path)
     finally:
         (tmp_path / "aside").rename(cell)
     assert jobs == {"progress": 1}
-    assert "1 of 2 cells are finished" in output
+    assert "1 of 2 cells finished, 0 running, 0 interrupted, 1 pending" in output
     progress = grid.directory / "results" / "progress"
     assert set(read_table(progress / "cells.csv")["regime"]) == {"no-increase"}
     assert "micrographs resnet18 gradual seed 0" in (progress / "verdict.md").read_text()
     assert grid.plan() == {}
+
+
+def test_compared_runs_are_equal_to_themselves_and_nothing_is_trained(grid):
+    output, jobs = grid.run("compare_runs", "--config", "before=results")
+    assert jobs == {"compare_runs": 1}
+    assert "predictions: identical digit for digit in 2 of 2 common cells" in output
+    assert "differences: none is recorded" in output
+    table = read_table(grid.directory / "results/comparison/comparison.csv")
+    # an efficiency of zero has no logarithm
+    defined = table["change"].notna()
+    assert table.loc[defined, "change"].eq(0).all()
+    assert set(table.loc[~defined, "note"]) <= {"no value is above zero in both runs"}
+    assert defined.sum() > len(table) / 2
+    assert grid.plan() == {}
+
+
+def test_comparison_without_a_second_run_says_how_to_name_it(grid):
+    done = run_snakemake(grid.checkout / "Snakefile", grid.directory, "compare_runs", "--cores", "1", check=False)
+    assert "compare_runs needs two runs; add --config before=FOLDER" in done.output
+
+
+def test_folder_to_compare_must_exist(snakemake):
+    done = snakemake("--dry-run", "compare_runs", "--config", "before=nowhere", check=False)
+    assert "--config: before: there is no folder 'nowhere'; give the folder results of a finished run" in done.output
+
+
+def test_extracted_archive_plans_the_same_grid_and_can_be_compared(grid, tmp_path):
+    author = "crate={'author': 'Ada Lovelace'}"
+    _, jobs = grid.run("ro_crate", "--config", author)
+    assert jobs == {"ro_crate": 1}
+    with zipfile.ZipFile(grid.directory / "results" / "entr.crate.zip") as archive:
+        archive.extractall(tmp_path)
+        texts = {name: archive.read(name) for name in archive.namelist()}
+    assert [name for name, text in texts.items() if os.fsencode(grid.directory.parent) in text] == []
+    plan = run_snakemake(tmp_path / "Snakefile", tmp_path, "--dry-run", "--cores", "1", "--forceall")
+    planned = {rule: int(count) for rule, count in PLANNED.findall(plan.output) if rule != "total"}
+    assert planned == grid.first_jobs
+    output, _ = grid.run("compare_runs", "--config", f"before={tmp_path}")
+    assert "differences: none is recorded" in output
 
 
 def test_target_cell_runs_only_what_it_needs(tmp_path):

@@ -1,5 +1,4 @@
 import sys
-import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -11,12 +10,10 @@ from entr.config.download_settings import IN_URL_LISTS
 from entr.config.validation import validate_config
 from entr.data.image_folder import listing_digest
 from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
-from entr.jobs import failed_jobs
 from entr.jobs.code_digest import code_digest
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import CELL
 
-STARTED_AT = time.time()
 FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
 
 try:
@@ -51,15 +48,6 @@ pathvars:
     cell=CELL,
 
 
-wildcard_constraints:
-    dataset="|".join(settings.datasets),
-    model="|".join(grid.models),
-    regime="|".join(settings.regimes),
-    seed=r"\d+",
-    size=r"\d+",
-    figure="|".join(FIGURES),
-
-
 def of_cells(file, **wildcards):
     """Return a file of every cell of the grid, or of those cells that the given wildcards name."""
     return collect(f"{CELL}/{file}", **GRID | wildcards)
@@ -87,6 +75,11 @@ def weights_of(wildcards):
     return [] if settings.weights == "none" else "results/weights/{model}.safetensors"
 
 
+def study_of(wildcards):
+    """Return the study that a figure shows; seeds do not concern one that shows only the configuration."""
+    return study if CATALOGUE[wildcards.figure].tables else study | {"seeds": ()}
+
+
 def tables_of(wildcards):
     """Return the tables that a figure is drawn from."""
     return collect(
@@ -106,9 +99,15 @@ def plans_of(wildcards):
     return {dataset: settings.plans(dataset) for dataset in shown}
 
 
-def report_failures(logs):
-    """Print which jobs failed, why, and the command that reruns each; remove the list of an earlier run."""
-    found = failed_jobs.describe_failures(
-        logs, STARTED_AT, sys.argv[1:], workflow.dag_settings.targets
-    )
-    print(failed_jobs.write_failures(found, "results/failed_jobs.txt"), file=sys.stderr)
+def digests_by_rule():
+    """Return the code digest of each rule that is defined so far, apart from those that fetch images.
+
+    Images are identified by the checksums in their manifest, whatever fetched them.
+    """
+    digests = {
+        one.name: one.params.code
+        for one in workflow.rules
+        if "code" in one.params.keys() and Path(one.snakefile).name != "fetch.smk"
+    }
+    figures = [figure.source for figure in CATALOGUE.values()]
+    return digests | {"plot_figure": code_digest("plot_figure", *figures)}

@@ -1,6 +1,6 @@
 """Render the synthetic micrographs of a dataset."""
 
-from entr.data.sources.micrographs import render_micrographs
+from entr.data.sources.synthetic_micrographs import render_micrographs
 from entr.jobs.logs import configure_logging
 
 configure_logging(snakemake.log[0])

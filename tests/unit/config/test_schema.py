@@ -3,7 +3,7 @@ from configurations import CATALOGUE, FILES, PAPER, merged
 
 from entr.config.download_settings import redact_url
 from entr.config.schema import Config
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.config.training_plan import Plan
 from entr.config.validation import validate_config
 
@@ -203,7 +203,7 @@ def test_control_regimes_of_the_specification():
     config = validate_config(values)
     epochs = {name: config.plan("ucm", name).epochs for name in values["grid"]["regimes"]}
     assert epochs == dict.fromkeys(epochs, 19) | {"matched": 13}
-    assert {size for phase in config.plan("ucm", "upsampled").phases for size in phase.network_sizes()} == {250}
+    assert {size for phase in config.plan("ucm", "upsampled").phases for size in phase.input_sizes()} == {250}
     assert {phase.layers for phase in config.plan("ucm", "unfrozen").phases} == {"all"}
 
 

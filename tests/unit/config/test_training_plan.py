@@ -55,8 +55,8 @@ def test_regime_may_set_the_size_of_each_epoch():
     """The other reading of the paper's "stepwise": the last two epochs of cmult at full size."""
     cmult = plan(cmult=[100] * 5 + [250] * 2).phases[2]
     assert cmult.sizes == (100, 100, 100, 100, 100, 250, 250)
-    assert (cmult.size, cmult.network_sizes(), cmult.stored_sizes()) == (250, (100, 250), (100, 250))
-    assert [cmult.network_size_in(epoch) for epoch in (0, 4, 5)] == [100, 100, 250]
+    assert (cmult.size, cmult.input_sizes(), cmult.stored_sizes()) == (250, (100, 250), (100, 250))
+    assert [cmult.input_size_in(epoch) for epoch in (0, 4, 5)] == [100, 100, 250]
 
 
 def test_list_of_sizes_must_be_as_long_as_its_phase():
@@ -67,15 +67,15 @@ def test_list_of_sizes_must_be_as_long_as_its_phase():
 def test_random_sizes_are_all_stored_and_the_largest_is_evaluated():
     sgdr = plan(sgdr={"random": [150, 100]}).phases[0]
     assert (sgdr.drawn, sgdr.sizes, sgdr.size) == ((150, 100), (150, 150), 150)
-    assert sgdr.stored_sizes() == sgdr.network_sizes() == (100, 150)
+    assert sgdr.stored_sizes() == sgdr.input_sizes() == (100, 150)
 
 
 def test_upsampled_images_are_stored_small_and_passed_to_the_model_large():
     phases = plan(upsample_to=250).phases
     assert [phase.size for phase in phases] == [250] * 4
     assert [phase.stored_sizes() for phase in phases] == [(100,), (150,), (200,), (250,)]
-    assert {phase.network_sizes() for phase in phases} == {(250,)}
-    assert phases[0].network_size_in(0) == 250
+    assert {phase.input_sizes() for phase in phases} == {(250,)}
+    assert phases[0].input_size_in(0) == 250
 
 
 def test_regime_may_train_all_layers_in_every_phase():

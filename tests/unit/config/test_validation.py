@@ -148,3 +148,13 @@ def test_folder_with_the_name_of_a_catalogue_dataset_is_another_dataset(tmp_path
 def test_missing_folder_is_reported_before_anything_runs(tmp_path):
     with pytest.raises(EntrError, match=r"images: there is no folder '.*absent'; give one"):
         validate_config(merged(*FILES) | {"images": str(tmp_path / "absent")})
+
+
+def test_number_of_seeds_replaces_the_seeds_of_the_grid():
+    assert validate_config(merged(*FILES, seeds=3)).grid.seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("seeds", [0, -1, "many", 2.5])
+def test_number_of_seeds_has_to_be_a_positive_integer(seeds):
+    with pytest.raises(EntrError, match=r"seeds: "):
+        validate_config(merged(*FILES, seeds=seeds))

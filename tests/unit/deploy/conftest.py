@@ -10,7 +10,7 @@ from entr.config.training import LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
 from entr.deploy.export import export_model
 from entr.jobs.tables import write_table
-from entr.metrics.schema import Cell
+from entr.metrics.cell_metrics import Cell
 from entr.training.cell import train_cell
 
 TRAINING = Training(

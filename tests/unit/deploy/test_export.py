@@ -10,7 +10,7 @@ from entr.data.downscale import downscale_image
 from entr.deploy import export
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import write_table
-from entr.metrics.schema import Metrics
+from entr.metrics.cell_metrics import Metrics
 from entr.models import architectures
 
 

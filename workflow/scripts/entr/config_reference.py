@@ -12,8 +12,8 @@ from typing import Any
 from entr.config.schema import Config
 from entr.config.validation import members
 from entr.jobs.paths import REPOSITORY
+from entr.metrics.cell_metrics import Metrics
 from entr.metrics.data_dictionary import METRICS, TABLES, Table
-from entr.metrics.schema import Metrics
 
 SCHEMAS: Mapping[str, type[Config] | type[Metrics]] = {"config": Config, "metrics": Metrics}
 KEYS_PAGE = REPOSITORY / "config" / "README.md"

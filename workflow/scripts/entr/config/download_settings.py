@@ -26,17 +26,17 @@ class DownloadSettings(FrozenModel):
     backoff: NonNegativeFloat = 1
     """Seconds before the first retry; doubled before each further one."""
     connections: PositiveInt = 16
-    """Parallel downloads of a URL list."""
+    """Parallel downloads for a URL list."""
     connections_per_host: PositiveInt = 2
-    """Parallel downloads of a URL list from one host."""
+    """Parallel downloads for a URL list from one host."""
     max_bytes: PositiveInt = 50_000_000_000
     """Maximum size in bytes of a download, and of the extracted content of an archive."""
     max_files: PositiveInt = 1_000_000
     """Maximum number of files in an archive."""
     max_link_bytes: PositiveInt = 100_000_000
-    """Maximum size in bytes of one image of a URL list."""
+    """Maximum size in bytes of one image in a URL list."""
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Maximum fraction of the URLs of a list that may fail; the run stops if more do."""
+    """Maximum fraction of the URLs in a list that may fail; the run stops if more do."""
 
 
 def redact_url(url: str) -> str:

@@ -57,7 +57,7 @@ class Regime(BaseModel):
     """Image side in px to which the downscaled images of each phase are upsampled: they lose detail, but training
     costs as much as at this size."""
     layers: Layers | None = None
-    """Layers that every phase trains, instead of its own."""
+    """Layers that every phase trains, overriding the setting of the phase."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ in this regime, such as fewer epochs."""
 

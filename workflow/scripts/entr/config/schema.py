@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from entr.config.base import FrozenModel, Unique
 from entr.config.download_settings import DownloadSettings, redact_url
 from entr.config.regimes import Regime
-from entr.config.study import StudyDesign
+from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
 
@@ -40,7 +40,7 @@ class Grid(FrozenModel):
     datasets: Annotated[tuple[Name, ...], Field(min_length=1), Unique]
     """Names of datasets, from `datasets`."""
     models: Annotated[tuple[Name, ...], Field(min_length=1), Unique]
-    """Names of convolutional models of torchvision or timm."""
+    """Names of convolutional models from torchvision or timm."""
     regimes: Annotated[tuple[Name, ...], Field(min_length=1), Unique]
     """Names of regimes, from `regimes`."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Unique]
@@ -54,8 +54,8 @@ class Dataset(FrozenModel):
     title: str = ""
     """Name in tables and figures; the key itself if empty."""
     source: Source
-    """Source of the images: `archive`, a zip or tar file; `folder`, your own images, one sub-folder per class;
-    `url_list`, a CSV file of URLs; `torchvision`, a dataset of torchvision; `synthetic`, rendered micrographs."""
+    """Source of the images: `archive`, a zip or tar file; `folder`, your own images, one subfolder per class;
+    `url_list`, a CSV file of URLs; `torchvision`, a torchvision dataset; `synthetic`, rendered micrographs."""
     path: UserPath | None = None
     """Local path, relative to the working directory: the folder; the CSV file of a URL list, with the columns `url`,
     `label` and optionally `sha256`; or an archive, instead of `urls`."""
@@ -66,14 +66,14 @@ class Dataset(FrozenModel):
     checksums: tuple[Checksum, ...] = ()
     """Checksums of an archive, each `md5:…`, `sha1:…` or `sha256:…`; all must match."""
     subfolder: str = ""
-    """Folder of an archive that contains the class folders."""
+    """Folder within an archive that contains the class folders."""
     label_regex: str | None = None
-    """Regular expression for an archive without class folders, searched in the path of each file. Its only group
-    captures the class; files without a match are skipped."""
+    """Regular expression for an archive without class folders, searched for in the path of each file. Its single
+    group captures the class; files without a match are skipped."""
     torchvision: str | None = None
     """Class in `torchvision.datasets`."""
     splits: tuple[dict[str, Any], ...] = ()
-    """Arguments of this class, one mapping per published split; the splits are joined."""
+    """Arguments for this class, one mapping per published split; the splits are joined."""
     seed: NonNegativeInt = 0
     """Seed of `synthetic` images."""
     images_per_class: PositiveInt = 50
@@ -99,7 +99,7 @@ class Dataset(FrozenModel):
     @model_validator(mode="after")
     def _require_the_keys_of_its_source(self) -> Self:
         if self.source == "folder" and not self.path:
-            raise ValueError("source: folder needs the key path, a folder with one sub-folder per class")
+            raise ValueError("source: folder needs the key path, a folder with one subfolder per class")
         if self.source == "url_list" and not self.path:
             raise ValueError("source: url_list needs the key path, a CSV file with the columns url and label")
         if self.source == "archive" and not (self.urls or self.path):
@@ -136,7 +136,7 @@ class Images(FrozenModel):
     """Downscaling of every image, once, before anything else. A path alone is short for `folder`."""
 
     folder: UserPath | None = None
-    """Folder of your own images, one sub-folder per class; replaces `grid.datasets`."""
+    """Folder of your own images, one subfolder per class; replaces `grid.datasets`."""
     max_side: PositiveInt = 250
     """Maximum image side in px; smaller images are not upscaled."""
     resize_side: Literal["longer", "shorter"] = "longer"
@@ -158,17 +158,19 @@ class Split(FrozenModel):
     """The split into training and validation images."""
 
     folds: Annotated[int, Field(ge=2)] = 10
-    """Number of folds, stratified by class. Seeds 0 to `folds` - 1 each use another fold of one partition for
-    validation, the next seeds those of another partition. With 10 folds, 90 % of the images are used for training."""
+    """Number of folds, stratified by class. Seeds 0 to `folds` - 1 each use a different fold of one partition for
+    validation; the next seeds use those of another partition. With 10 folds, 90 % of the images are used for
+    training."""
 
 
 class Inference(FrozenModel):
     """The inference benchmark."""
 
     batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Unique] = (1, 8, 32, 64)
-    """Images per batch. The throughput at the largest batch size determines *T* on the basis `forward`."""
+    """Images per batch. The throughput at the largest batch size determines *T* on the `forward` time basis."""
     min_seconds: PositiveFloat = 2
-    """Minimum seconds for measuring latency, and again for throughput, per model, image size and batch size."""
+    """Minimum time in seconds for measuring latency, and the same again for throughput, per model, image size and
+    batch size."""
 
 
 class Recommend(FrozenModel):
@@ -180,6 +182,17 @@ class Recommend(FrozenModel):
     """Minimum validation accuracy with test-time augmentation."""
 
 
+class Crate(FrozenModel):
+    """What `snakemake ro_crate` states about the person who ran the workflow, and about the use of the results."""
+
+    author: str = ""
+    """Name of the person who ran the workflow; if this key is empty, the archive names nobody."""
+    orcid: Annotated[str, Field(pattern=r"^https://orcid\.org/\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | None = None
+    """ORCID of this person, as a URL."""
+    licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = "MIT"
+    """Licence of the results, as an SPDX identifier such as `CC-BY-4.0`."""
+
+
 class Config(FrozenModel):
     """The configuration of the workflow."""
 
@@ -188,9 +201,11 @@ class Config(FrozenModel):
     datasets: dict[Name, Dataset]
     """Catalogue of datasets, by name."""
     regimes: dict[Name, Regime]
-    """Image size in px of each phase, by the name of the regime; `tta` is the size of test-time augmentation. A size is
+    """Image size in px for each phase, by regime name; `tta` is the size of test-time augmentation. A size is
     a number, a list with one number per epoch of the phase, or `{random: [sizes]}`, one of which is drawn for each
     batch."""
+    seeds: PositiveInt | None = None
+    """Number of replicates: a shorthand for `grid.seeds` from 0 to `seeds` - 1, for the command line."""
     control: Name = "no-increase"
     """Regime with which the others are compared."""
     weights: UserPath = "imagenet"
@@ -198,7 +213,7 @@ class Config(FrozenModel):
     initialisation, with which every phase trains all layers; or the path of your own file (safetensors or PyTorch),
     in which `{model}` is replaced by the name of the model."""
     weights_sha256: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = {}
-    """Expected SHA-256 of the file of weights, by the name of the model."""
+    """Expected SHA-256 of the weights file, by model name."""
     time_basis: TimeBasis = "training"
     """Definition of *T* in the figures: `training`, the measured seconds of training steps and resizing; `forward`, the
     computed seconds of the scheduled forward passes; `latency`, the seconds to classify one image."""
@@ -216,6 +231,13 @@ class Config(FrozenModel):
     """Limits on the recommended model, the most accurate one that meets them."""
     logger: Literal["none", "tensorboard"] = "none"
     """Additional logger: `tensorboard` writes event files to `results/tensorboard`."""
+
+    before: UserPath | None = None
+    """Earlier run that `snakemake compare_runs` compares: its folder `results`, or the folder that contains it."""
+    after: UserPath = "results"
+    """Later run, likewise."""
+    crate: Crate = Crate()
+    """The archive that `snakemake ro_crate` writes."""
 
     def training_of(self, dataset: str, regime: str | None = None) -> Training:
         """Return the common training settings with those of a dataset, and of a regime, merged over them.
@@ -241,7 +263,7 @@ class Config(FrozenModel):
     def sizes(self) -> list[int]:
         """Return every image size in px at which a cell of the grid is trained or evaluated, in ascending order."""
         plans = [self.plan(dataset, regime) for dataset in self.grid.datasets for regime in self.grid.regimes]
-        trained = {size for plan in plans for phase in plan.phases for size in phase.network_sizes()}
+        trained = {size for plan in plans for phase in plan.phases for size in phase.input_sizes()}
         evaluated = {size for plan in plans for size in (plan.tta_size, plan.training.full_size)}
         return sorted(trained | evaluated)
 
@@ -293,8 +315,11 @@ class Config(FrozenModel):
         }
 
     def without_local_paths(self) -> dict[str, Any]:
-        """Return the configuration of this grid as JSON values, without local directories and without credentials."""
-        plain = self.model_dump(mode="json", exclude_none=True)
+        """Return the configuration of this grid as JSON values, without local directories and without credentials.
+
+        Settings of `compare_runs` and `ro_crate` are left out, because they do not affect results.
+        """
+        plain = self.model_dump(mode="json", exclude_none=True, exclude={"before", "after", "crate"})
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}
         for entry in plain["datasets"].values():

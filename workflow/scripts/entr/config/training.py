@@ -20,11 +20,11 @@ class Phase(FrozenModel):
     cycle_length: PositiveInt = 1
     """Epochs in the first cycle."""
     cycle_mult: PositiveInt = 1
-    """Factor by which each cycle is longer than the previous one."""
+    """Ratio of the length of each cycle to that of the previous one."""
     layers: Layers = "head"
     """Layers that are trained: the `head` only, or `all`."""
     lr_divisors: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1, 1, 1)
-    """Divisors of the learning rate of the early layers, the late layers and the head."""
+    """Divisors of the learning rate for the early layers, the late layers and the head."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ class Augmentation(FrozenModel):
     max_warp: NonNegativeFloat = 0.05
     """Maximum perspective distortion, as a fraction of the image."""
     max_lighting: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Maximum relative change of brightness and of contrast."""
+    """Maximum relative change in brightness and contrast."""
 
 
 class LearningRateFinder(FrozenModel):
@@ -53,13 +53,13 @@ class LearningRateFinder(FrozenModel):
     start: PositiveFloat = 1e-5
     """First learning rate."""
     end: PositiveFloat = 10
-    """Last learning rate, unless the loss exceeds four times its minimum before."""
+    """Last learning rate, unless the loss exceeds four times its minimum before that."""
     steps: Annotated[int, Field(ge=6)] = 100
     """Training steps over which the learning rate grows exponentially."""
     rule: Literal["none", "valley", "steep", "minimum"] = "none"
-    """fastai's suggestion that replaces `learning_rate` in the phase: `valley`, two thirds into the longest fall of the
-    loss; `steep`, where the loss falls fastest; `minimum`, a tenth of the learning rate at the minimum of the loss; or
-    `none`, the default, because a learning rate tuned per regime would be a confounder."""
+    """fastai's suggestion that replaces `learning_rate` in the phase: `valley`, two thirds of the way through the
+    longest decrease in the loss; `steep`, where the loss falls fastest; `minimum`, a tenth of the learning rate at the
+    minimum of the loss; or `none`, the default, because a learning rate tuned per regime would be a confounder."""
 
     @model_validator(mode="after")
     def _require_enough_steps_for_the_rule(self) -> Self:
@@ -87,7 +87,7 @@ class Training(FrozenModel):
     full_size: PositiveInt = 250
     """Image side in px at which every stage is evaluated in addition to the size of its phase."""
     resize_method: ResizeMethod = "crop"
-    """How an image becomes a square: `crop` scales the shorter side and crops, `squish` scales both sides, `pad` scales
+    """How an image is made square: `crop` scales the shorter side and crops, `squish` scales both sides, `pad` scales
     the longer side and pads with black."""
     batch_size: PositiveInt = 64
     """Images per training step."""
@@ -104,8 +104,8 @@ class Training(FrozenModel):
     tta_views: NonNegativeInt = 4
     """Augmented views that test-time augmentation averages with the unaugmented one."""
     evaluation_sizes: Annotated[tuple[PositiveInt, ...], Unique] = (75, 100, 150, 200, 250, 300, 350)
-    """Image sides in px at which the trained model is evaluated in addition, because a model may be more accurate at a
-    size other than that of its training."""
+    """Additional image sides in px at which the trained model is evaluated, because a model may be more accurate at a
+    size other than the one it was trained at."""
     lr_finder: LearningRateFinder = LearningRateFinder()
     """Learning-rate finder."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
@@ -114,13 +114,13 @@ class Training(FrozenModel):
     """Precision of the forward pass: `float32`; `bf16`, mixed precision on a GPU; or `auto`, `bf16` on a GPU that
     supports it natively and `float32` elsewhere."""
     tf32: bool = True
-    """Whether a GPU that supports TF32 rounds the factors of float32 matrix products to 10 bits."""
+    """Whether a GPU that supports TF32 rounds the factors of float32 matrix products to 10 mantissa bits."""
     deterministic: bool = False
     """Whether a GPU uses deterministic kernels where torch provides them."""
     compile_mode: Literal["none", "default", "reduce-overhead"] = "none"
-    """Mode of `torch.compile` for the training steps, compiled once per image size and choice of layers, outside the
-    timed section. `reduce-overhead` records CUDA graphs, for launch-bound GPUs, on which smaller images are not faster
-    otherwise."""
+    """Mode of `torch.compile` for the training steps, compiled once per combination of image size and trained layers,
+    outside the timed section. `reduce-overhead` records CUDA graphs, for launch-bound GPUs, on which smaller images
+    would otherwise be no faster."""
     gradient_accumulation: PositiveInt = 1
     """Micro-batches into which a batch is divided if it does not fit into memory. Their gradients are summed; BatchNorm
     normalises each micro-batch separately."""

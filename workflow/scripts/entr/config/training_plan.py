@@ -30,7 +30,7 @@ class PhasePlan(FrozenModel):
     """Epochs in each cycle."""
     layers: Layers
     lr_divisors: tuple[float, float, float]
-    """Divisors of the learning rate of the early layers, the late layers and the head."""
+    """Divisors of the learning rate for the early layers, the late layers and the head."""
 
     @property
     def epochs(self) -> int:
@@ -46,7 +46,7 @@ class PhasePlan(FrozenModel):
         """Return the learning rates of early layers, late layers and head at the start of each cycle."""
         return tuple(learning_rate / divisor for divisor in self.lr_divisors)
 
-    def network_sizes(self) -> tuple[int, ...]:
+    def input_sizes(self) -> tuple[int, ...]:
         """Return every image side in px that is passed to the model, in ascending order."""
         return (self.upsample_to,) if self.upsample_to else self.stored_sizes()
 
@@ -54,7 +54,7 @@ class PhasePlan(FrozenModel):
         """Return every image side in px to which images are downscaled, in ascending order."""
         return tuple(sorted({*self.sizes, *self.drawn}))
 
-    def network_size_in(self, epoch: int) -> int:
+    def input_size_in(self, epoch: int) -> int:
         """Return the image side in px that is passed to the model in an epoch; for random sizes, the largest."""
         return self.upsample_to or self.sizes[epoch]
 
@@ -93,7 +93,7 @@ class Plan(FrozenModel):
 
     @property
     def epochs(self) -> int:
-        """Epochs of all phases together."""
+        """Total number of epochs over all phases."""
         return sum(phase.epochs for phase in self.phases)
 
     def plain(self) -> dict[str, Any]:

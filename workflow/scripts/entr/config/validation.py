@@ -43,7 +43,7 @@ def validate_config(values: Mapping[str, Any], files: Iterable[str | Path] = ())
     files = list(files)
     for key, problem in renamed_settings(values):
         raise EntrError(f"{_location(key, values, files)}: {problem}")
-    values = _with_own_images(values)
+    values = _with_number_of_seeds(_with_own_images(values))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -74,13 +74,24 @@ def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def _with_number_of_seeds(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with seeds numbered from 0, if `seeds` states how many there are."""
+    seeds = values.get("seeds")
+    if not isinstance(seeds, int) or seeds < 1:
+        return values
+    return {**values, "grid": {**(values.get("grid") or {}), "seeds": list(range(seeds))}}
+
+
 def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
     """Yield the key and description of errors that no single field can detect.
 
     Only the first one is reported; later checks may fail if earlier ones have.
     """
     if config.images.folder and not Path(config.images.folder).is_dir():
-        yield ("images",), f"there is no folder {config.images.folder!r}; give one that has a sub-folder per class"
+        yield ("images",), f"there is no folder {config.images.folder!r}; give one that has a subfolder per class"
+    for key, folder in (("before", config.before), ("after", config.after)):
+        if config.before is not None and folder is not None and not Path(folder).is_dir():
+            yield (key,), f"there is no folder {folder!r}; give the folder results of a finished run"
     for name in config.grid.datasets:
         if name not in config.datasets:
             yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)

@@ -17,7 +17,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_directory
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table
-from entr.metrics.schema import Metrics
+from entr.metrics.cell_metrics import Metrics
 from entr.models import architectures
 
 log = logging.getLogger("entr")

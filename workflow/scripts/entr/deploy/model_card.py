@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from entr.jobs.markdown import render_markdown
+from entr.metrics.cell_metrics import Metrics
 from entr.metrics.labels import PHASE, STAGES
-from entr.metrics.schema import Metrics
 
 INITIAL_WEIGHTS = {
     "none": "random",
@@ -45,7 +45,7 @@ def render_model_card(
         replicates=int(choice["replicates"]),
         initial_weights=INITIAL_WEIGHTS.get(metrics.weights, f"the file {metrics.weights}; its licence applies"),
         phases=[
-            f"{phase.phase} {phase.epochs} × {phase.network_sizes()[-1]} px ({phase.layers})"
+            f"{phase.phase} {phase.epochs} × {phase.input_sizes()[-1]} px ({phase.layers})"
             for phase in metrics.plan.phases
         ],
         size=metrics.plan.phases[-1].size,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from entr.metrics.schema import Seconds
+from entr.metrics.cell_metrics import Seconds
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,14 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy_gap": ("fraction", "Accuracy on the training images minus that on the validation images."),
     "loss_gap": ("nats", "Negative log-likelihood on the validation images minus that on the training images."),
 } | {
-    f"weight_{metric}_{layers}": (unit, f"{meaning} of the {described}.")
+    f"weight_{metric}_{layers}": (unit, meaning.format(described))
     for metric, unit, meaning in (
-        ("distance", "1", "Euclidean distance from the initial weights, relative to their norm,"),
-        ("norm", "1", "Euclidean norm of the weights"),
+        (
+            "distance",
+            "1",
+            "Euclidean distance of the weights of the {} from their initial values, relative to the norm of these.",
+        ),
+        ("norm", "1", "Euclidean norm of the weights of the {}."),
     )
     for layers, described in (("early", "early layers"), ("late", "late layers"), ("head", "head"))
 }
@@ -177,15 +181,15 @@ TABLES: Mapping[str, Table] = {
             *CELL,
             _text("weights", "Initial weights: `imagenet`, `none`, or the name of a file."),
             PRECISION,
-            _integer("epochs", "Epochs of all phases together."),
+            _integer("epochs", "Total number of epochs over all phases."),
             _integer("classes", "Number of classes."),
             _integer("training_images", "Number of training images."),
             _integer("validation_images", "Number of validation images."),
             _number("peak_memory_mb", "Peak memory allocated on a GPU; empty on a CPU.", "10^6 bytes"),
             _number(
                 "seconds_to_first_step",
-                "Time from the start of the process to the first training step; of a resumed cell, in its last "
-                "process, and empty if that did not train.",
+                "Time from the start of the process to the first training step; for a resumed cell, measured in its "
+                "last process, and empty if that process did not train.",
                 "s",
             ),
             _integer("resumed", "Number of times that the cell resumed from a checkpoint."),
@@ -216,7 +220,7 @@ TABLES: Mapping[str, Table] = {
             _number("mean", "Mean over seeds."),
             _number("sd", "Standard deviation over seeds."),
             _number("low", f"{LOW} of the mean (Student's t); empty with fewer than three seeds."),
-            _number("high", f"{HIGH} of the mean; likewise."),
+            _number("high", f"{HIGH} of the mean; also empty with fewer than three seeds."),
         ),
     ),
     "tables/pairs.csv": Table(
@@ -255,7 +259,7 @@ TABLES: Mapping[str, Table] = {
             STAGE,
             RESOLUTION,
             TIME_BASIS,
-            _number("accuracy_difference", "Mean difference of *A*.", "fraction"),
+            _number("accuracy_difference", "Mean difference in *A*.", "fraction"),
             _number("time_ratio", "Geometric mean of the ratio of *T*."),
             _number("efficiency_ratio", "Geometric mean of the ratio of *As*."),
             _text(
@@ -264,7 +268,7 @@ TABLES: Mapping[str, Table] = {
                 "`log_efficiency_ratio`.",
             ),
             _text("unit", "Unit of the effect: `fraction`, or `ln` for a natural logarithm."),
-            _integer("replicates", "Number of seeds of all datasets together."),
+            _integer("replicates", "Total number of seeds over all datasets."),
             _number("mean", "Mean of the paired differences."),
             _number("sd", "Standard deviation of the paired differences between the seeds of a dataset."),
             _number("low", f"{LOW} for further seeds on the same images (Student's t)."),
@@ -273,33 +277,65 @@ TABLES: Mapping[str, Table] = {
                 "low_corrected",
                 f"{LOW} for further images of the same kind, corrected for overlapping folds (Nadeau & Bengio 2003).",
             ),
-            _number("high_corrected", f"{HIGH} for further images of the same kind, corrected likewise."),
+            _number("high_corrected", f"{HIGH} for further images of the same kind, corrected in the same way."),
             _number("bootstrap_low", f"{LOW} of the BCa bootstrap; empty with fewer than eight replicates."),
-            _number("bootstrap_high", f"{HIGH} of the BCa bootstrap; likewise."),
-            _number("p", "Two-sided p-value of the exact sign-flip test."),
+            _number("bootstrap_high", f"{HIGH} of the BCa bootstrap; also empty with fewer than eight replicates."),
+            _number("p", "Two-sided p-value of the sign-flip test; exact with up to 15 replicates."),
             _number("p_holm", "`p`, adjusted over its family (Holm 1979)."),
             _text("family", "The family of tests, and its size."),
             _number("p_corrected", "Two-sided p-value that corresponds to the corrected interval."),
             _number("effect_size", "Standardised effect size: `mean` divided by `sd`."),
-            _number("margin", "Equivalence margin of the accuracy.", "fraction"),
+            _number("margin", "Equivalence margin for accuracy.", "fraction"),
             _number("p_equivalent", "p-value of two one-sided tests: the accuracy is equivalent within the margin."),
             _number("p_not_worse", "p-value of a one-sided test: the accuracy is not worse by more than the margin."),
             _number("seeds_needed", "Seeds per dataset to detect a ratio of 1.05 with 80 % power."),
             _text("note", "Limitations of this sample size."),
         ),
     ),
+    "tables/answer.csv": Table(
+        "One row per part of the answer, treatment, comparator and target.",
+        (
+            _text(
+                "part",
+                "`faster`, `as_accurate` or `better_than_less`, the three parts of the answer; or `more_efficient`, "
+                "the hypothesis as the paper words it.",
+            ),
+            _text("regime", "Name of the treatment."),
+            _text(
+                "comparator", "The control; or, for `better_than_less`, a regime that trains less or on smaller images."
+            ),
+            _text(
+                "target",
+                "`these_images` (further seeds on the same images) or `new_images` (further images of the same kind).",
+            ),
+            _text("verdict", "`yes`, `no`, `undecided` or `not tested`."),
+            _text("metric", "The metric of `value`: `time`, `accuracy` or `efficiency`."),
+            _number("value", "Ratio to the comparator; for accuracies, difference to it."),
+            _number("low", f"{LOW} of the value, for this target."),
+            _number("high", f"{HIGH} of the value, for this target."),
+            _number("p", "p-value of the verdict; if it is undecided, of *yes*."),
+            _integer("replicates", "Number of replicates."),
+            _text("sentence", "The answer as a sentence."),
+            _number(
+                "seeds_needed",
+                "Seeds per dataset that would probably decide an undecided part; infinite if no number would.",
+            ),
+            _text("lacking", "What has to be added to decide the part."),
+            _text("leading", "Whether the headline is about this treatment: `True` or `False`."),
+        ),
+    ),
     "tables/claims.csv": Table(
-        "One row per claim and the datasets on which it is evaluated.",
+        "One row per claim and set of datasets on which it is evaluated.",
         (
             _text("claim", "`ENTR` for the hypothesis, `C1` to `C9` for the claims of the paper."),
-            _text("regime", "Regime that a row of the hypothesis evaluates; empty for the claims of the paper."),
+            _text("regime", "Regime for which the hypothesis is evaluated; empty for the claims of the paper."),
             _text("evaluated_on", "Names of the datasets on which the claim is evaluated."),
             _text(
                 "stand_in_for", "Names of the paper's datasets for which these are stand-ins; empty if they are not."
             ),
             _text("statement", "The claim."),
             _text("verdict", "`supported`, `not supported` or `not tested here`."),
-            _text("result", "Result of this study, in the terms of `paper`."),
+            _text("result", "Result of this study, in the same terms as `paper`."),
             _text("paper", "Result of the paper."),
             _text("comparison", "The deciding comparison: the weakest of those that the claim consists of."),
             _number("value", "Result of this comparison."),
@@ -345,13 +381,13 @@ TABLES: Mapping[str, Table] = {
             _integer("images_found", "Number of usable images."),
             _integer("classes_published", "Published number of classes."),
             _integer("classes_found", "Number of classes."),
-            _integer("smallest_class", "Images of the smallest class."),
-            _integer("largest_class", "Images of the largest class."),
+            _integer("smallest_class", "Number of images in the smallest class."),
+            _integer("largest_class", "Number of images in the largest class."),
             _number("median_width_px", "Median width of the originals.", "px"),
             _number("median_height_px", "Median height of the originals.", "px"),
             _integer("unreadable_files", "Files that are not readable images."),
             _integer("contradicting_labels", "Images rejected because a near-duplicate has another label."),
-            _integer("near_duplicates", "Images that are near-duplicates of another used image."),
+            _integer("near_duplicates", "Images that are near-duplicates of another image that is used."),
             _integer("near_duplicate_pairs", "Pairs of near-duplicates with the same label."),
             _text("source", "Kind of source, as in the catalogue."),
             _text("licence", "Licence of the images."),
@@ -393,7 +429,7 @@ TABLES: Mapping[str, Table] = {
             _integer("source_height", "Height of the original in upright orientation.", "px"),
             _integer("width", "Width of the downscaled image.", "px"),
             _integer("height", "Height of the downscaled image.", "px"),
-            _integer("frames", "Frames or pages of the original, of which the first is used."),
+            _integer("frames", "Number of frames or pages in the original; only the first is used."),
             _text("sha256", "SHA-256 of the original file."),
             _text("phash", "Perceptual hash, in the format of imagehash."),
             _integer("group", "Number of the group of near-duplicates to which the image belongs."),
@@ -415,7 +451,7 @@ TABLES: Mapping[str, Table] = {
             _text("second", "Path of the other original."),
             _text("first_label", "Class of the first."),
             _text("second_label", "Class of the second."),
-            _integer("distance", "Hamming distance of the perceptual hashes in the closest orientation.", "bits"),
+            _integer("distance", "Hamming distance between the perceptual hashes in the closest orientation.", "bits"),
             Column("same_file", "boolean", "Whether the files are identical."),
         ),
     ),
@@ -424,7 +460,7 @@ TABLES: Mapping[str, Table] = {
         (
             IMAGE,
             LABEL,
-            _integer("class", "Number of the class, in alphabetical order from 0."),
+            _integer("class", "Index of the class in alphabetical order, starting from 0."),
             Column("validation", "boolean", "Whether the image is used for validation instead of training."),
         ),
     ),
@@ -432,7 +468,7 @@ TABLES: Mapping[str, Table] = {
         "One row per line of a URL list (only for `source: url_list`).",
         (
             _integer("line", "Number of the line in the URL list; the line after the header is 2."),
-            _text("url", "URL without credentials and query."),
+            _text("url", "URL without credentials or query string."),
             _text("label", "Class."),
             _text("sha256", "Expected SHA-256, if the list has one."),
             _text(
@@ -477,6 +513,60 @@ TABLES: Mapping[str, Table] = {
             _number("accuracy", "Accuracy on the validation images after this epoch.", "fraction"),
         ),
     ),
+    "comparison/comparison.csv": Table(
+        "One row per dataset, model and regime of two compared runs, stage, time basis and metric, at the resolution "
+        "`phase`.",
+        (
+            DATASET,
+            MODEL,
+            REGIME,
+            STAGE,
+            TIME_BASIS,
+            _text("metric", "`accuracy` (*A*), `time` (*T*) or `efficiency` (*As*)."),
+            _integer("seeds_before", "Number of seeds of the earlier run."),
+            _integer("seeds_after", "Number of seeds of the later run."),
+            _number("mean_before", "Mean over the seeds of the earlier run."),
+            _number("mean_after", "Mean over the seeds of the later run."),
+            _text("unit", "Unit of both means."),
+            _text(
+                "pairing",
+                "`paired` by seed if at least two seeds validate on the same images in both runs, otherwise "
+                "`unpaired`.",
+            ),
+            _integer("replicates", "Number of pairs; without pairing, number of seeds of the smaller run."),
+            _number("change", "Mean difference in *A*; mean logarithm of the ratio of *T* or *As*, later to earlier."),
+            _text("change_unit", "Unit of the change: `fraction`, or `ln` for a natural logarithm."),
+            _number("sd", "Standard deviation of the paired differences."),
+            _number("low", f"{LOW} of the change, on the same images (Student's t; Welch's t without pairing)."),
+            _number("high", f"{HIGH} of the change, likewise."),
+            _number(
+                "low_corrected",
+                f"{LOW} for further images of the same kind, corrected for overlapping folds; empty without pairing.",
+            ),
+            _number("high_corrected", f"{HIGH} for further images of the same kind; likewise."),
+            _text("note", "Limitations of the comparison."),
+        ),
+    ),
+    "comparison/predictions.csv": Table(
+        "One row per cell that both compared runs have.",
+        (
+            *CELL,
+            Column("same_images", "boolean", "Whether both runs validate on the same images with the same labels."),
+            Column("identical", "boolean", "Whether all predictions and probabilities are equal digit for digit."),
+            _integer("predictions", "Number of predictions that both runs have."),
+            _integer("changed", "Number of these whose predicted class differs."),
+            _number("largest_difference", "Largest absolute difference of a probability; empty if there is none."),
+        ),
+    ),
+    "comparison/differences.csv": Table(
+        "One row per difference between two compared runs.",
+        (
+            _text("section", "`configuration`, `code`, `machine`, `packages` or `images`."),
+            _text("key", "What differs."),
+            _text("before", "Value in the earlier run; empty if it is not set."),
+            _text("after", "Value in the later run; likewise."),
+        ),
+    ),
     "runtime_estimate.csv": Table(
         "One row per unfinished cell: the estimated components of its wall time.",
         (
@@ -491,7 +581,7 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "predictions.csv": Table(
-        "One row per file that `python -m entr.deploy.predict` read; `--output` sets its path.",
+        "One row per file that `python -m entr.deploy.predict` read; `--output` sets the path of this table.",
         (
             _text("path", "Path of the file."),
             _text("prediction", "Predicted class; empty if the file cannot be used."),
