@@ -3,12 +3,13 @@ import pytest
 import torch
 from packed import packed_gradients
 from PIL import Image
+from torchvision.transforms.v2 import functional
 
 from entr.config.training import Augmentation
 from entr.devices import torch_device
 from entr.training.augmentation import AugmentationParams
 from entr.training.batches import CropDataset, make_loader
-from entr.training.resize import PackedImages, ResizedImages, resize_images
+from entr.training.resize import PackedImages, ResizedImages, resize_bilinear, resize_images
 
 CPU = torch.device("cpu")
 
@@ -76,3 +77,11 @@ def test_images_that_do_not_fit_on_the_device_stay_on_the_host_and_batches_are_c
     )
     assert images.device == classes.device == device
     assert images.shape == (4, 3, 60, 60)
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (40, 60), (61, 37), (97, 130)])
+def test_resizing_is_identical_to_that_of_torchvision(height, width):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, 3, 61, 97), generator=generator, dtype=torch.uint8)
+    expected = functional.resize(images, [height, width], antialias=True)
+    assert torch.equal(resize_bilinear(images, height, width), expected)
