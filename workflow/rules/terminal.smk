@@ -33,7 +33,8 @@ def report_failures(logs):
 onsuccess:
     terminal.close(logger)
     report_failures(log)
-    if not workflow.dag_settings.targets:
+    # a run that was restricted, for instance by --until, may have no answer yet
+    if not workflow.dag_settings.targets and os.path.exists("results/answer.txt"):
         print(
             terminal.summarise_run(
                 "results/answer.txt",
