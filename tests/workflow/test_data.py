@@ -37,6 +37,15 @@ def run(directory, datasets, *targets, check=True, cache=None, **keys):
     return run_snakemake(ROOT / "Snakefile", directory, *targets, *options, check=check, **environment)
 
 
+def test_restricted_run_neither_needs_nor_shows_an_answer(archive, tmp_path):
+    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set", "images": 70, "classes": 7}}
+    (tmp_path / "one" / "results").mkdir(parents=True)
+    (tmp_path / "one" / "results" / "answer.txt").write_text("The answer of an earlier run.\n")
+    done = run(tmp_path / "one", datasets, "--until", "fetch_archive")
+    assert (tmp_path / "one" / "results/data/served/originals").is_dir()
+    assert "The answer of an earlier run." not in done.output
+
+
 def test_archive_is_downloaded_downscaled_and_split(archive, tmp_path):
     datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set", "images": 70, "classes": 7}}
     run(tmp_path / "one", datasets, "results/data/served/splits/seed0.csv")

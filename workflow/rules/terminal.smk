@@ -33,13 +33,15 @@ def report_failures(logs):
 onsuccess:
     terminal.close(logger)
     report_failures(log)
-    # a run that was restricted, for instance by --until, may have no answer yet
-    if not workflow.dag_settings.targets and os.path.exists("results/answer.txt"):
+    dag = workflow.dag_settings
+    # a run of named targets, or one that --until or --omit-from restricts, does not update the answer
+    if not (dag.targets or dag.until or dag.omit_from):
         print(
             terminal.summarise_run(
                 "results/answer.txt",
                 "results/report.html",
                 collect("results/models/{dataset}", dataset=grid.datasets),
+                sys.argv[1:],
             )
         )
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from entr.report import terminal
+from entr.report.answer import SEEDS_COMMAND
 from entr.report.terminal import GridProgress, TerminalHandler
 
 CELLS = {
@@ -172,3 +173,19 @@ def test_summary_has_the_answer_the_report_and_the_model(tmp_path):
     assert "results/report.html" in lines[3]
     assert "results/models/ucm" in lines[4]
     assert max(map(len, lines)) <= terminal.WIDTH
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "snakemake --config seeds=6"),
+        (["--configfile", "my study.yaml"], "snakemake --configfile 'my study.yaml' --config seeds=6"),
+        (["--config", "images=photos", "--cores", "2"], "snakemake --config seeds=6 images=photos --cores 2"),
+        (["--config", "seeds=3"], "snakemake --config seeds=6"),
+    ],
+)
+def test_command_that_adds_seeds_repeats_the_options_of_the_run(options, expected, tmp_path):
+    answer = tmp_path / "answer.txt"
+    answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
+    lines = terminal.summarise_run(answer, "results/report.html", [], options).splitlines()
+    assert lines[2] == f"    {expected}"

@@ -5,6 +5,7 @@ Snakemake's own output goes to its log file only; ``--verbose`` shows it in the 
 
 import logging
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ LOGGED_WARNING = re.compile(r"^\S+ \S+ WARNING (?!.*Warning: )(.*)$", re.MULTILI
 """A warning of the library in the log of a job, but none of Python, which concern developers."""
 WARNINGS_PER_JOB = 3
 """Most warnings of a job that are shown; its log has them all."""
+SEEDS_COMMAND = re.compile(r"snakemake --config (seeds=\d+)")
+"""The command of `answer.answer_text` that adds seeds, without the options of the run."""
 WIDTH = 120
 """Longest line in a file, in characters; in a terminal, its width."""
 
@@ -272,7 +275,7 @@ def close(logger: logging.Logger) -> None:
             handler.close()
 
 
-def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str]) -> str:
+def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str], options: Sequence[str] = ()) -> str:
     """Return the end of a successful run: the answer, where the page is, and what to do next.
 
     Parameters
@@ -283,9 +286,33 @@ def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str
         The report.
     model_dirs : sequence of str
         Directories of exported models.
+    options : sequence of str
+        Command-line arguments of the run, which the command that adds seeds repeats.
     """
-    lines = ["", Path(answer).read_text(encoding="utf-8").rstrip(), ""]
+    text = SEEDS_COMMAND.sub(lambda match: with_config(options, match[1]), Path(answer).read_text(encoding="utf-8"))
+    lines = ["", text.rstrip(), ""]
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python -m entr.deploy.predict {model_dirs[0]} IMAGES)")
     return "\n".join(lines)
+
+
+def with_config(options: Sequence[str], setting: str) -> str:
+    """Return the command of a run with one value of the configuration set or replaced.
+
+    Parameters
+    ----------
+    options : sequence of str
+        Command-line arguments of the run.
+    setting : str
+        ``KEY=VALUE``. It joins the values of an existing ``--config``, because a second ``--config`` would
+        replace the first.
+    """
+    key = setting.partition("=")[0]
+    arguments = [option for option in options if not option.startswith(f"{key}=")]
+    place = next((n for n, option in enumerate(arguments, 1) if option in {"--config", "-C"}), None)
+    if place is None:
+        arguments += ["--config", setting]
+    else:
+        arguments.insert(place, setting)
+    return shlex.join(["snakemake", *arguments])
