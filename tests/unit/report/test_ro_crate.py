@@ -160,7 +160,7 @@ def test_configuration_in_the_archive_is_that_of_the_run(results, tmp_path):
 
 def test_unfinished_run_is_not_archived(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(EntrError, match=r"there is no results/provenance.json; run the workflow first"):
+    with pytest.raises(EntrError, match=r"results/provenance.json does not exist; run the workflow first"):
         crate_of([])
 
 

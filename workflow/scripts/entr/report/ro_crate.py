@@ -124,7 +124,7 @@ def write_crate(
     """
     record = read_provenance(Path(provenance).parent)
     if record is None:
-        raise EntrError(f"there is no {provenance}; run the workflow first")
+        raise EntrError(f"{provenance} does not exist; run the workflow first")
     files = [Path(provenance), *(file for path in map(Path, results) for file in _files(path))]
     crate = build_crate(record, files, citation=yaml.safe_load(citation), statements=statements, repository=repository)
     with atomic_write(destination, "wb") as file:
@@ -286,7 +286,7 @@ def _add_workflow(crate: ROCrate, citation: Mapping[str, Any], provenance: Prove
 
 def _add_software(crate: ROCrate, name: str, version: str) -> ContextEntity:
     properties = {"@type": "SoftwareApplication", "name": name, "version": version, "url": SOFTWARE[name]}
-    return crate.add(ContextEntity(crate, f"https://pypi.org/project/{name}/{version}/", properties=properties))
+    return crate.add(ContextEntity(crate, f"#{name}-{version}", properties=properties))
 
 
 def _add_configuration(crate: ROCrate, configuration: Mapping[str, Any]) -> Iterator[DataEntity]:
