@@ -267,7 +267,10 @@ def test_comparison_without_a_second_run_says_how_to_name_it(grid):
 
 def test_folder_to_compare_must_exist(snakemake):
     done = snakemake("--dry-run", "compare_runs", "--config", "before=nowhere", check=False)
-    assert "--config: before: there is no folder 'nowhere'; give the folder results of a finished run" in done.output
+    assert (
+        "--config: before: the folder 'nowhere' does not exist; give the folder results of a finished run"
+        in done.output
+    )
 
 
 def test_extracted_archive_plans_the_same_grid_and_can_be_compared(grid, tmp_path):

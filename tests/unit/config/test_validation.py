@@ -57,9 +57,13 @@ def test_shipped_configuration_is_valid(files):
         (
             {"weights": "imagenett"},
             "weights",
-            "no file 'imagenett' with the weights of resnet18; correct the path, or use",
+            "file 'imagenett' with the weights of resnet18 does not exist; correct it, or use",
         ),
-        ({"weights": "/w/{model}.pth"}, "weights", "there is no file '/w/resnet18.pth'"),
+        (
+            {"weights": "/w/{model}.pth"},
+            "weights",
+            "the file '/w/resnet18.pth' with the weights of resnet18 does not exist",
+        ),
         ({"weights_sha256": {"resnet18": "abc"}}, "weights_sha256.resnet18", "should match pattern"),
         ({"weights_sha256": {"resnet81": "a" * 64}}, "weights_sha256.resnet81", "did you mean 'resnet18'?"),
         ({"training": {"full_size": 300}}, "training.full_size", "more than images.max_side"),
@@ -146,7 +150,7 @@ def test_folder_with_the_name_of_a_catalogue_dataset_is_another_dataset(tmp_path
 
 
 def test_missing_folder_is_reported_before_anything_runs(tmp_path):
-    with pytest.raises(EntrError, match=r"images: there is no folder '.*absent'; give one"):
+    with pytest.raises(EntrError, match=r"images: the folder '.*absent' does not exist; give one"):
         validate_config(merged(*FILES) | {"images": str(tmp_path / "absent")})
 
 

@@ -201,7 +201,7 @@ def test_tables_are_documented(before, tmp_path):
 
 
 def test_folder_without_a_finished_run_is_rejected(before, tmp_path):
-    with pytest.raises(EntrError, match=r"does not contain a finished run: there is no .*metrics\.csv"):
+    with pytest.raises(EntrError, match=r"does not contain a finished run: .*metrics\.csv does not exist"):
         write_comparison(before, tmp_path, folder=tmp_path)
     with pytest.raises(EntrError, match="add --config before=FOLDER"):
         write_comparison(None, before, folder=tmp_path)

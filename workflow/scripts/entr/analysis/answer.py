@@ -162,7 +162,7 @@ def _decide_as_accurate(result: Estimate, target: str, *, margin: float) -> tupl
     """Return the verdict that *A* is not worse by the margin; *no* requires that it is shown to be lower."""
     if not result.testable:
         return UNDECIDED, np.nan
-    # equal in every replicate: there is no variance that could be tested
+    # equal in every replicate, so that the variance is zero and nothing can be tested
     not_worse = result.p_above(-margin, target) if not result.constant else float(result.mean <= -margin)
     if not_worse <= ALPHA:
         return YES, not_worse

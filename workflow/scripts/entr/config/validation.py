@@ -88,10 +88,13 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
     Only the first one is reported; later checks may fail if earlier ones have.
     """
     if config.images.folder and not Path(config.images.folder).is_dir():
-        yield ("images",), f"there is no folder {config.images.folder!r}; give one that has a subfolder per class"
+        yield (
+            ("images",),
+            f"the folder {config.images.folder!r} does not exist; give one that has a subfolder per class",
+        )
     for key, folder in (("before", config.before), ("after", config.after)):
         if config.before is not None and folder is not None and not Path(folder).is_dir():
-            yield (key,), f"there is no folder {folder!r}; give the folder results of a finished run"
+            yield (key,), f"the folder {folder!r} does not exist; give the folder results of a finished run"
     for name in config.grid.datasets:
         if name not in config.datasets:
             yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)
@@ -115,7 +118,7 @@ def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
         file = config.weights_file(model)
         if file is not None and not Path(file).is_file():
             problem = (
-                f"there is no file {file!r} with the weights of {model}; correct the path, or use imagenet or none"
+                f"the file {file!r} with the weights of {model} does not exist; correct it, or use imagenet or none"
             )
             yield ("weights",), problem
     for model in config.weights_sha256:

@@ -63,7 +63,9 @@ class Run:
         for name, columns in (("metrics", [*KEY, "seed", "resolution", "value"]), ("cells", CELL)):
             path = results / "tables" / f"{name}.csv"
             if not path.exists():
-                raise EntrError(f"{results} does not contain a finished run: there is no {path}; finish the run first")
+                raise EntrError(
+                    f"{results} does not contain a finished run: {path} does not exist; finish the run first"
+                )
             tables[name] = read_table(path)
             missing = [column for column in columns if column not in tables[name]]
             if missing:
@@ -168,7 +170,7 @@ def _compare_cell(before: Run, after: Run, cell: tuple) -> dict[str, Any]:
     paths = [run.cell_file(cell, "predictions.csv") for run in (before, after)]
     for path in paths:
         if not path.exists():
-            raise EntrError(f"there is no {path}; delete this cell and run again, or compare other runs")
+            raise EntrError(f"{path} does not exist; delete this cell and run again, or compare other runs")
     tables = [read_table(path) for path in paths]
     common = tables[0].merge(tables[1], on=[*EVALUATION, "label"], suffixes=("", "_after"))
     gaps = [
