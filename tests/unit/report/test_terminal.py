@@ -113,6 +113,7 @@ def test_lines_are_cut_to_the_width(run):
     ("values", "shown"),
     [
         ({"msg": "Building DAG of jobs..."}, False),
+        ({"msg": "Config file config.yaml is extended by additional config specified via the command line."}, False),
         ({"msg": "Nothing to be done (all requested files are present and up to date)."}, True),
         ({"msg": "rule x is eligible for caching between workflows"}, False),
         ({"msg": "Job 3 has been submitted with SLURM jobid 17"}, True),

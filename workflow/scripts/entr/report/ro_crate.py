@@ -286,7 +286,7 @@ def _add_workflow(crate: ROCrate, citation: Mapping[str, Any], provenance: Prove
 
 def _add_software(crate: ROCrate, name: str, version: str) -> ContextEntity:
     properties = {"@type": "SoftwareApplication", "name": name, "version": version, "url": SOFTWARE[name]}
-    return crate.add(ContextEntity(crate, f"#{name}-{version}", properties=properties))
+    return crate.add(ContextEntity(crate, f"{SOFTWARE[name]}#{version}", properties=properties))
 
 
 def _add_configuration(crate: ROCrate, configuration: Mapping[str, Any]) -> Iterator[DataEntity]:

@@ -41,7 +41,8 @@ LINES = {
 """What starts with the first job of a rule; each line is printed once. Jobs of other rules are only counted."""
 ROUTINE = re.compile(
     "Assuming unrestricted shared filesystem|Building DAG of jobs|Using shell|Conda environments: ignored|"
-    "Select jobs to execute|eligible for caching between workflows|Complete log|Shutting down, this might take"
+    "is extended by additional config|Select jobs to execute|eligible for caching between workflows|Complete log|"
+    "Shutting down, this might take"
 )
 """Messages of Snakemake that do not concern a user."""
 LOGGED_WARNING = re.compile(r"^\S+ \S+ WARNING (?!.*Warning: )(.*)$", re.MULTILINE)
