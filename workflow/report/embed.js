@@ -47,7 +47,7 @@ async function fit(view, element, widths) {
 async function draw(name, spec, options) {
   const element = document.getElementById(`chart-${name}`);
   const {titles = {}, switches = [], resizable = true} = spec.usermeta ?? {};
-  const chart = {...structuredClone(spec), background: "transparent", padding: 0};
+  const chart = {...structuredClone(spec), background: "transparent", padding: {left: 0, right: 0, top: 0, bottom: 4}};
   delete chart.title;
   if (element.clientWidth < STACKED_BELOW) {
     stack(chart);
