@@ -1,5 +1,6 @@
 import io
 import logging
+import shlex
 
 import pytest
 from factories import metrics, with_final_stage
@@ -190,3 +191,15 @@ def test_command_that_adds_seeds_repeats_the_options_of_the_run(options, expecte
     answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
     lines = terminal.summarise_run(answer, "results/report.html", [], options).splitlines()
     assert lines[2] == f"    {expected}"
+
+
+def test_long_command_is_continued_on_further_lines(tmp_path):
+    images = "/photos/" + 8 * "long name "
+    options = ["--cores", "2", "--config", f"images={images}", "weights=none", "--configfile", "a study.yaml"]
+    answer = tmp_path / "answer.txt"
+    answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
+    lines = terminal.summarise_run(answer, "results/report.html", [], options).splitlines()[2:-2]
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= terminal.WIDTH
+    arguments = shlex.split(" ".join(line.removesuffix("\\") for line in lines))
+    assert arguments == ["snakemake", *options[:3], "seeds=6", *options[3:]]

@@ -51,6 +51,8 @@ WARNINGS_PER_JOB = 3
 """Most warnings of a job that are shown; its log has them all."""
 SEEDS_COMMAND = re.compile(r"snakemake --config (seeds=\d+)")
 """The command of `answer.answer_text` that adds seeds, without the options of the run."""
+INDENT = 4 * " "
+"""What precedes a command in the answer."""
 WIDTH = 120
 """Longest line in a file, in characters; in a terminal, its width."""
 
@@ -308,6 +310,11 @@ def with_config(options: Sequence[str], setting: str) -> str:
     setting : str
         ``KEY=VALUE``. It joins the values of an existing ``--config``, because a second ``--config`` would
         replace the first.
+
+    Returns
+    -------
+    str
+        The command, continued on further lines where it exceeds `WIDTH`.
     """
     key = setting.partition("=")[0]
     arguments = [option for option in options if not option.startswith(f"{key}=")]
@@ -316,4 +323,11 @@ def with_config(options: Sequence[str], setting: str) -> str:
         arguments += ["--config", setting]
     else:
         arguments.insert(place, setting)
-    return shlex.join(["snakemake", *arguments])
+    lines = ["snakemake"]
+    for word in map(shlex.quote, arguments):
+        if len(lines[-1]) + len(word) > WIDTH - len(INDENT) - len("  \\"):
+            lines[-1] += " \\"
+            lines.append(f"{INDENT}  {word}")
+        else:
+            lines[-1] += f" {word}"
+    return "\n".join(lines)
