@@ -136,7 +136,11 @@ def test_terminal_shows_events_and_the_answer_in_short_lines(grid):
     (first, second) = (line for line in lines if line.startswith("micrographs resnet18 "))
     assert re.search(r"A \d+\.\d %, T \d+\.\d s \(cell 1 of 2, \d+ % of the work, about \d+ (s|min) left\)$", first)
     assert second.endswith("(cell 2 of 2)")
-    assert (grid.directory / "results" / "answer.txt").read_text() in grid.first_output
+    answer, command = (grid.directory / "results" / "answer.txt").read_text().rstrip().rsplit("\n", 1)
+    assert answer in grid.first_output
+    assert command.strip() == "snakemake --config seeds=6"
+    assert re.search(r"--config seeds=6\b", grid.first_output)
+    assert re.search(r"^    snakemake .*--configfile", grid.first_output.replace("\\\n", ""), re.MULTILINE)
     assert "results/report.html" in grid.first_output
 
 
