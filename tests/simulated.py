@@ -182,7 +182,13 @@ def _cells(rng, histories):
         }
         seconds["wall"] = sum(seconds.values())
         key = dict(zip(CELL, cell, strict=True))
-        setup = {"weights": "none", "precision": "float32", "epochs": 19, "classes": CLASSES.get(cell[0], 7)}
+        setup = {
+            "weights": "none",
+            "scale": 1.0,
+            "precision": "float32",
+            "epochs": 19,
+            "classes": CLASSES.get(cell[0], 7),
+        }
         setup |= {"device": "a simulated processor", "python": "3.11.7", "torch": "2.13.0"}
         rows.append(key | setup | {f"seconds_{part}": value for part, value in seconds.items()})
     return pd.DataFrame(rows)

@@ -18,7 +18,7 @@ rule downscale:
         mem_mb=scale_with_attempt(8000),
         runtime=scale_with_attempt(120),
     params:
-        images=settings.images.model_dump(exclude={"folder"}),
+        images=settings.downscaling(),
         code=code_digest("downscale"),
     message:
         "downscaling the images of {wildcards.dataset}"

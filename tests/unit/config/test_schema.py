@@ -41,6 +41,14 @@ def test_benchmarked_sizes_are_those_of_the_grid(paper):
     assert paper.sizes() == [100, 150, 200, 250]
 
 
+def test_scale_multiplies_the_sizes_of_the_grid_of_the_paper():
+    scaled = validate_config(merged(CATALOGUE, PAPER, scale=0.4))
+    assert scaled.sizes() == [40, 60, 80, 100]
+    assert scaled.downscaling()["max_side"] == 100
+    assert scaled.plan("ucm", "gradual").training.evaluation_sizes == (30, 40, 60, 80, 100, 120, 140)
+    assert scaled.model_card_data("ucm")["images"]["max_side"] == 100
+
+
 def test_final_size_of_an_upsampling_regime_is_that_of_the_model_input():
     values = merged(*FILES, PAPER)
     values["grid"]["regimes"] = ["no-increase", "small", "reverse", "upsampled"]

@@ -1,5 +1,6 @@
 import pytest
 
+from entr.config.base import scale_size
 from entr.config.regimes import Regime
 from entr.config.training import Phase, Training
 from entr.config.training_plan import Plan
@@ -80,3 +81,19 @@ def test_upsampled_images_are_stored_small_and_passed_to_the_model_large():
 
 def test_regime_may_train_all_layers_in_every_phase():
     assert [phase.layers for phase in plan(layers="all").phases] == ["all"] * 4
+
+
+@pytest.mark.parametrize(("size", "scale", "expected"), [(250, 1, 250), (75, 1, 75), (75, 0.4, 30), (250, 0.3, 76)])
+def test_scaled_sizes_are_even(size, scale, expected):
+    assert scale_size(size, scale) == expected
+
+
+def test_scale_multiplies_every_size_of_a_plan():
+    training = Training(full_size=250, evaluation_sizes=(75, 76, 350))
+    changes = {"clrs": [100, 150, 200], "cmult": {"random": [100, 250]}, "upsample_to": 250}
+    scaled = Plan.of(training, Regime(**GRADUAL | changes), pretrained=True, scale=0.4)
+    assert [phase.sizes for phase in scaled.phases] == [(40,) * 2, (40, 60, 80), (100,) * 7, (100,) * 7]
+    assert scaled.phases[2].drawn == (40, 100)
+    assert {phase.upsample_to for phase in scaled.phases} == {100}
+    assert (scaled.tta_size, scaled.training.full_size, scaled.training.evaluation_sizes) == (100, 100, (30, 140))
+    assert scaled.scale == 0.4

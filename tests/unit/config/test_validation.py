@@ -53,6 +53,8 @@ def test_shipped_configuration_is_valid(files):
             "unknown phase 'clr'; did you mean 'clrs'?",
         ),
         ({"regimes": {"gradual": {"rlp": 80}}}, "regimes.gradual.rlp", "unknown phase 'rlp'; did you mean 'rpl'?"),
+        ({"scale": 0}, "scale", "greater than 0"),
+        ({"scale": 0.1}, "scale", "images would be as small as 2 px; raise scale so that all have 8 px"),
         ({"control": "none"}, "control", "not in grid.regimes"),
         (
             {"weights": "imagenett"},

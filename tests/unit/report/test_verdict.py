@@ -13,12 +13,12 @@ from entr.report.verdict import write_verdict
 def verdict_of(tmp_path):
     """Function that writes the verdict on a study, and returns its text and the table of claims."""
 
-    def write(given, weights="none"):
+    def write(given, weights="none", scale=1.0):
         design = given.design
         tables = {name: tmp_path / f"{name}.csv" for name in ("metrics", "pairs", "effects", "cells")}
         write_table(given.metrics, tables["metrics"])
         cells = given.metrics[CELL].drop_duplicates()
-        write_table(cells.assign(weights=weights, device="a CPU", seconds_wall=60.0), tables["cells"])
+        write_table(cells.assign(weights=weights, scale=scale, device="a CPU", seconds_wall=60.0), tables["cells"])
         effects = {name: tables[name] for name in ("pairs", "effects")}
         write_effects(tables["metrics"], design.control, design.folds, **effects)
         outputs = {name: tmp_path / f"{name}.csv" for name in ("answer", "claims")}
@@ -70,6 +70,12 @@ def test_pretrained_models_of_the_papers_dataset_have_no_caveat_about_them(verdi
     text, _ = verdict_of(study(), weights="imagenet")
     assert "ImageNet weights" in text
     assert "Random initial weights" not in text
+    assert "scaled" not in text
+
+
+def test_verdict_states_the_scale_of_the_image_sizes(verdict_of):
+    text, _ = verdict_of(study(), scale=0.4)
+    assert "all layers trained, image sizes scaled by 0.4." in text
     assert "not a dataset of the paper" not in text
 
 

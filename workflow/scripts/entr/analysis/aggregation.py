@@ -36,6 +36,7 @@ REPLICATES_FOR_INTERVAL = 3
 CELL_COLUMNS = [
     *CELL,
     "weights",
+    "scale",
     "precision",
     "epochs",
     "classes",
@@ -45,7 +46,7 @@ CELL_COLUMNS = [
     "seconds_to_first_step",
     "resumed",
 ]
-"""Fields of `Metrics` in the table of cells, before the environment and the seconds by activity."""
+"""Fields of `Metrics` and the scale of its plan, which precede environment and seconds in the table of cells."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _read_metrics(path: Path) -> Metrics:
 
 
 def _cell_row(metrics: Metrics) -> dict[str, Any]:
-    values = metrics.model_dump()
+    values = metrics.model_dump() | {"scale": metrics.plan.scale}
     seconds = {f"seconds_{activity}": value for activity, value in values["seconds"].items()}
     return {column: values[column] for column in CELL_COLUMNS} | values["environment"] | seconds
 

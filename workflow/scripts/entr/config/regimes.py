@@ -1,6 +1,6 @@
 """Regimes: the image size of each training phase."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -12,7 +12,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from entr.config.base import FrozenModel
+from entr.config.base import FrozenModel, scale_size
 from entr.config.training import Layers
 
 TTA = "tta"
@@ -69,6 +69,18 @@ class Regime(BaseModel):
     def all_sizes(self) -> dict[str, tuple[int, ...]]:
         """Return every image size in px of each phase and of `tta`."""
         return {phase: _as_tuple(size) for phase, size in self.sizes.items()}
+
+    def at_scale(self, scale: float) -> Self:
+        """Return the regime with every image size multiplied by `scale`."""
+        scaled = {phase: _scaled(size, scale) for phase, size in self.sizes.items()}
+        upsample_to = self.upsample_to and scale_size(self.upsample_to, scale)
+        return type(self)(**scaled, upsample_to=upsample_to, layers=self.layers, training=self.training)
+
+
+def _scaled(size: int | tuple[int, ...] | RandomSizes, scale: float) -> int | tuple[int, ...] | RandomSizes:
+    if isinstance(size, RandomSizes):
+        return RandomSizes(random=tuple(scale_size(one, scale) for one in size.random))
+    return tuple(scale_size(one, scale) for one in size) if isinstance(size, tuple) else scale_size(size, scale)
 
 
 def _as_tuple(size: int | tuple[int, ...] | RandomSizes) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from entr.config.base import FrozenModel, Unique
+from entr.config.base import FrozenModel, Unique, scale_size
 
 Layers = Literal["head", "all"]
 ResizeMethod = Literal["crop", "squish", "pad"]
@@ -124,3 +124,10 @@ class Training(FrozenModel):
     gradient_accumulation: PositiveInt = 1
     """Micro-batches into which a batch is divided if it does not fit into memory. Their gradients are summed; BatchNorm
     normalises each micro-batch separately."""
+
+    def at_scale(self, scale: float) -> Self:
+        """Return these settings with every image size multiplied by `scale`."""
+        sizes = dict.fromkeys(scale_size(size, scale) for size in self.evaluation_sizes)
+        return self.model_copy(
+            update={"full_size": scale_size(self.full_size, scale), "evaluation_sizes": tuple(sizes)}
+        )

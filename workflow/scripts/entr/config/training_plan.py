@@ -66,9 +66,11 @@ class Plan(FrozenModel):
     tta_size: int
     """Image side in px of test-time augmentation."""
     training: Training
+    scale: float = 1.0
+    """Factor by which the configured image sizes were multiplied; all sizes here are after that."""
 
     @classmethod
-    def of(cls, training: Training, regime: Regime, *, pretrained: bool) -> "Plan":
+    def of(cls, training: Training, regime: Regime, *, pretrained: bool, scale: float = 1.0) -> "Plan":
         """Combine training settings with the image sizes of a regime.
 
         Parameters
@@ -80,6 +82,8 @@ class Plan(FrozenModel):
         pretrained : bool
             Whether the backbone is pretrained. If not, every phase trains all layers, because a head cannot learn
             from a frozen backbone of random weights.
+        scale : float
+            Factor by which every image size is multiplied.
 
         Raises
         ------
@@ -88,8 +92,9 @@ class Plan(FrozenModel):
         ValueError
             If a list of sizes is not as long as its phase.
         """
+        training, regime = training.at_scale(scale), regime.at_scale(scale)
         phases = tuple(_phase_plan(name, training, regime, pretrained=pretrained) for name in training.schedule)
-        return cls(phases=phases, tta_size=regime.sizes[TTA], training=training)
+        return cls(phases=phases, tta_size=regime.sizes[TTA], training=training, scale=scale)
 
     @property
     def epochs(self) -> int:

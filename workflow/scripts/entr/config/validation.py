@@ -21,6 +21,8 @@ from entr.config.training import Training
 from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
 
+SMALLEST_SIZE = 8
+"""Smallest image size in px that `scale` may lead to: with less, a network that halves images five times sees 1 px."""
 MOST_NAMES = 40
 """Maximum number of names that a message lists."""
 
@@ -108,6 +110,8 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
         yield from _dataset_errors(config, dataset)
         for regime in config.grid.regimes:
             yield from _regime_errors(config, dataset, regime)
+    if (smallest := config.sizes()[0]) < SMALLEST_SIZE and config.scale < 1:
+        yield ("scale",), f"images would be as small as {smallest} px; raise scale so that all have {SMALLEST_SIZE} px"
 
 
 def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:

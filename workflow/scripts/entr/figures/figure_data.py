@@ -10,7 +10,7 @@ import pandas as pd
 
 from entr.config.study_design import StudyDesign
 from entr.jobs.tables import read_table
-from entr.metrics.labels import ALL, CELL, FINAL, PHASE, STAGES, TIME_BASES, describe_weights
+from entr.metrics.labels import ALL, CELL, FINAL, PHASE, STAGES, TIME_BASES, describe_networks
 
 CELL_GROUP = ["dataset", "model", "regime"]
 """Columns of the cells that differ only in the seed."""
@@ -137,12 +137,12 @@ class FigureData:
         return ", ".join(f"{regime} {number(means[regime])}" for regime in self.treatments if regime in means)
 
     def conditions(self) -> str:
-        """Return the initial weights and the devices of the cells, as text."""
+        """Return the initial weights, the scale of the image sizes and the devices of the cells, as text."""
         cells = self.tables.get("cells", pd.DataFrame())
         if not len(cells):
             return ""
-        weights = " and ".join(describe_weights(label) for label in sorted(set(cells["weights"])))
-        return f"{weights}; {', '.join(sorted(set(cells['device'])))}"
+        networks = describe_networks(cells["weights"], cells["scale"])
+        return f"{networks}; {', '.join(sorted(set(cells['device'])))}"
 
 
 def stages_in(rows: pd.DataFrame) -> dict[str, str]:

@@ -64,7 +64,7 @@ RESOLUTION = _text("resolution", "Resolution of the evaluation: `phase`, `full` 
 TIME_BASIS = _text(
     "time_basis", "Basis of *T*: `training`, `forward` or `latency`; empty if the metric does not use *T*."
 )
-SIZE = _integer("size", "Image side.", "px")
+SIZE = _integer("size", "Image side, after multiplication by `scale`.", "px")
 LABEL = _text("label", "True class.")
 PREDICTED = _text("predicted", "Predicted class.")
 IMAGE = _text("image", "Path of the downscaled image, relative to the folder of images.")
@@ -180,6 +180,7 @@ TABLES: Mapping[str, Table] = {
         (
             *CELL,
             _text("weights", "Initial weights: `imagenet`, `none`, or the name of a file."),
+            _number("scale", "Factor by which the configured image sizes were multiplied (`scale`)."),
             PRECISION,
             _integer("epochs", "Total number of epochs over all phases."),
             _integer("classes", "Number of classes."),

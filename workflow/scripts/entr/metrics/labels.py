@@ -1,5 +1,7 @@
 """Names of columns and values in the tables, and the words that readers see for them, stated once."""
 
+from collections.abc import Iterable
+
 CELL = ["dataset", "model", "regime", "seed"]
 """Columns that identify a cell."""
 
@@ -54,3 +56,16 @@ def describe_weights(label: str) -> str:
         The column ``weights``: ``imagenet``, ``none`` or the name of a file.
     """
     return WEIGHTS.get(label, f"weights from {label}")
+
+
+def describe_networks(weights: Iterable[str], scales: Iterable[float]) -> str:
+    """Return the initial weights of cells and the scale of their image sizes in words.
+
+    Parameters
+    ----------
+    weights, scales : iterable
+        The columns ``weights`` and ``scale`` of the table of cells. A scale of 1 is not mentioned.
+    """
+    text = " and ".join(describe_weights(label) for label in sorted(set(weights)))
+    scaled = " and ".join(f"{scale:g}" for scale in sorted(set(scales)))
+    return text if scaled in {"", "1"} else f"{text}, image sizes scaled by {scaled}"

@@ -25,7 +25,7 @@ from entr.figures.catalogue import ANSWER, QUESTIONS
 from entr.jobs.files import atomic_write
 from entr.jobs.tables import read_table
 from entr.metrics import published_results
-from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, describe_weights
+from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, describe_networks
 from entr.report.answer import answer_rows, list_needs, read_parts
 from entr.report.cell_names import group_by_seed
 from entr.report.claims import claim_rows, claims_not_run, describe_not_run, read_claims
@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "threads": "threads",
     "driver": "driver",
     "weights": "initial weights",
+    "scale": "scale of the image sizes",
     "precision": "precision",
     "python": "Python",
     "torch": "torch",
@@ -188,11 +189,10 @@ def _setting(cells: pd.DataFrame, design: StudyDesign) -> str:
     """Return what was trained, in one line."""
     treatments = [regime for regime in design.regimes if regime != design.control]
     seeds = len(design.seeds)
-    weights = " and ".join(sorted({describe_weights(label) for label in cells["weights"]}))
     texts = [
         f"{', '.join(treatments) or 'no treatment'} against {design.control}",
         ", ".join(design.datasets.values()),
-        f"{', '.join(design.models)}, {weights}",
+        f"{', '.join(design.models)}, {describe_networks(cells['weights'], cells['scale'])}",
         "1 seed" if seeds == 1 else f"{seeds} seeds",
         ", ".join(sorted(set(cells["device"]))),
     ]

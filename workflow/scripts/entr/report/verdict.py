@@ -18,7 +18,7 @@ from entr.config.study_design import StudyDesign
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
 from entr.jobs.tables import read_table, write_table
-from entr.metrics.labels import ALL, FINAL, PHASE, STAGES, SUBTOTAL, TIME_BASES, describe_weights
+from entr.metrics.labels import ALL, FINAL, PHASE, STAGES, SUBTOTAL, TIME_BASES, describe_networks
 from entr.metrics.published_results import TREATMENTS
 from entr.report.answer import answer_rows, answer_text, list_needs
 from entr.report.cell_names import group_by_seed
@@ -116,7 +116,7 @@ def render_verdict(
             for name, title in design.datasets.items()
         ],
         models=design.models,
-        weights=sorted({describe_weights(label) for label in cells["weights"]}),
+        networks=describe_networks(cells["weights"], cells["scale"]),
         control=design.control,
         regimes=[regime for regime in design.regimes if regime != design.control],
         seeds=design.seeds,
