@@ -192,7 +192,7 @@ def test_touching_every_file_reruns_nothing(grid):
         ("analysis/histories", {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), **REPORT}),
         ("report/recommendation", {**EXPORT, **REPORT}),
         ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
-        ("deploy/predict", {}),
+        ("deploy/predict", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("report/provenance", {"record_provenance": 1, "all": 1}),
         ("report/run_comparison", {}),
         ("report/ro_crate", {}),

@@ -15,7 +15,7 @@ rule export_model:
         "../../envs/entr.yaml"
     params:
         card=lambda wildcards: settings.model_card_data(wildcards.dataset),
-        code=code_digest("export_model"),
+        code=code_digest("export_model", "entr/deploy/predict.py"),
     message:
         "exporting the recommended model of {wildcards.dataset}"
     script:

@@ -21,7 +21,8 @@ from PIL import Image
 
 from entr.config.schema import Images
 from entr.data import image_folder
-from entr.data.downscale import downscale_dataset, downscale_image
+from entr.data.decode import downscale_image
+from entr.data.downscale import downscale_dataset
 from entr.jobs.errors import EntrError
 
 QUARTER_TURN = 6

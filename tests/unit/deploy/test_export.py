@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from entr.data.downscale import downscale_image
+from entr.data.decode import downscale_image
 from entr.deploy import export
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import write_table
@@ -55,7 +55,7 @@ def test_model_card_contains_the_metrics_of_the_cell(exported):
         "Licence: CC BY 4.0. Somebody 2020",
         "Initial weights: random.",
         f"torch {metrics.environment.torch}",
-        "python -m entr.deploy.predict results/models/micrographs IMAGES",
+        "python predict.pyz IMAGES",
     ):
         assert statement in card
 

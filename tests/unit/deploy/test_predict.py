@@ -1,15 +1,25 @@
+import json
 import os
+import re
 import subprocess
 import sys
+import venv
+from dataclasses import replace
+from importlib.metadata import distribution
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from entr.config.training import Augmentation
 from entr.deploy.predict import Classifier, find_images
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import SCRIPTS
 from entr.jobs.tables import read_table
+from entr.training.batches import CropDataset, make_loader
+from entr.training.resize import PackedImages, resize_images
 
 
 def run_predict(*arguments):
@@ -23,7 +33,7 @@ def test_predictions_agree_with_those_of_the_validation(exported, dataset, origi
     predictions = read_table(exported.cell / "predictions.csv")
     validation = predictions[(predictions["stage"] == "total") & (predictions["resolution"] == "phase")]
     sources = read_table(dataset / "manifest.csv").set_index("image")["source"]
-    classifier = Classifier.open(exported.model, torch.device("cpu"))
+    classifier = Classifier.open(exported.model)
     paths = [originals / sources[image] for image in validation["image"]]
     predicted = list(classifier.predict(paths, batch_size=5))
     assert [one.prediction for one in predicted] == validation["predicted"].tolist()
@@ -70,7 +80,7 @@ def test_command_has_a_help_text():
 
 def test_directory_without_a_model_is_one_clear_error(tmp_path):
     with pytest.raises(EntrError, match=r"is not the directory of an exported model \(.*\); give results/models"):
-        Classifier.open(tmp_path, torch.device("cpu"))
+        Classifier.open(tmp_path)
 
 
 def test_missing_image_and_empty_directory_are_clear_errors(tmp_path):
@@ -78,3 +88,81 @@ def test_missing_image_and_empty_directory_are_clear_errors(tmp_path):
         find_images([tmp_path / "absent"])
     with pytest.raises(EntrError, match="there are no files in "):
         find_images([tmp_path])
+
+
+def link_distributions(names, folder):
+    """Link installed distributions, and those that they require, into a folder; return their names."""
+    linked, pending = set(), set(names)
+    while pending:
+        name = pending.pop()
+        linked.add(name)
+        found = distribution(name)
+        for top in {file.parts[0] for file in found.files if file.parts[0] not in {"..", "__pycache__"}}:
+            (folder / top).symlink_to(found.locate_file(top))
+        required = [line for line in found.requires or () if "extra ==" not in line]
+        pending |= {re.split(r"[^\w.-]", line)[0] for line in required} - linked
+    return linked
+
+
+@pytest.fixture(scope="module")
+def environment_without_torch(tmp_path_factory):
+    """Python of a new virtual environment with NumPy, Pillow and ONNX Runtime."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    linked = link_distributions(["numpy", "pillow", "onnxruntime"], site_packages)
+    assert linked.isdisjoint({"torch", "torchvision", "fastai", "pandas"})
+    return folder / "bin" / "python"
+
+
+def test_model_directory_predicts_in_an_environment_without_torch(
+    exported, originals, environment_without_torch, tmp_path
+):
+    python = environment_without_torch
+    images = min(path for path in originals.iterdir() if path.is_dir())
+    without_torch = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
+    assert without_torch.returncode == 1
+    command = [python, exported.model / "predict.pyz", images, "--output", tmp_path / "predictions.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    predictions = json.loads((tmp_path / "predictions.json").read_text())
+    expected = list(Classifier.open(exported.model).predict(find_images([images]), batch_size=64))
+    assert [one["prediction"] for one in predictions] == [one.prediction for one in expected]
+    for one in predictions:
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert one["probabilities"][one["prediction"]] == one["probability"]
+
+
+@pytest.mark.parametrize("method", ["crop", "squish", "pad"])
+@pytest.mark.parametrize("extent", [(64, 48), (47, 64), (40, 40), (64, 17)])
+def test_preprocessing_equals_that_of_the_training(exported, method, extent):
+    size = 40
+    array = np.random.default_rng(0).integers(0, 256, (*extent, 3), np.uint8)
+    packed = PackedImages(
+        images=torch.from_numpy(array)[None],
+        extents=np.array([extent]),
+        classes=np.zeros(1, np.int64),
+        validation=np.ones(1, np.bool_),
+        names=("",),
+        labels=("",),
+    )
+    resized = resize_images(packed, size, method, torch.device("cpu"))
+    crops = CropDataset(resized, np.arange(1), augmented=False)
+    ((expected, _),) = make_loader(crops, 1, Augmentation(), statistics=((0.5,) * 3, (0.25,) * 3))
+    settings = {"size": size, "resize_method": method, "mean": [0.5] * 3, "std": [0.25] * 3}
+    classifier = replace(Classifier.open(exported.model), preprocessing=settings)
+    # Pillow and torch round differently, by one level of 255
+    np.testing.assert_allclose(classifier.prepare(Image.fromarray(array)), expected[0].numpy(), atol=1.01 / 255 / 0.25)
+
+
+def test_gpu_without_support_for_it_is_one_clear_error(exported):
+    with pytest.raises(EntrError, match="does not support CUDA; install onnxruntime-gpu"):
+        Classifier.open(exported.model, "cuda")
+
+
+def test_file_that_cannot_be_written_is_one_clear_error(exported, originals, tmp_path):
+    (tmp_path / "file").touch()
+    done = run_predict(exported.model, min(originals.rglob("*.*")), "--output", tmp_path / "file" / "predictions.csv")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert "choose another --output" in done.stderr

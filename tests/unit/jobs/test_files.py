@@ -1,14 +1,9 @@
 import errno
 import os
-import subprocess
-import sys
 
 import pytest
 
-from entr.jobs.errors import EntrError
-from entr.jobs.files import atomic_directory, atomic_write, sha256
-
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+from entr.jobs.files import atomic_write, sha256
 
 
 def test_file_appears_only_after_it_is_complete(tmp_path):
@@ -48,54 +43,6 @@ def test_error_of_a_full_disk_names_the_file(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '.*file\.txt'"), atomic_write(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_directory_appears_only_after_it_is_complete(tmp_path):
-    path = tmp_path / "folder"
-    with pytest.raises(ZeroDivisionError), atomic_directory(path) as part:
-        (part / "half").write_text("")
-        _ = 1 / 0
-    assert list(tmp_path.iterdir()) == []
-    with atomic_directory(path) as part:
-        (part / "whole").write_text("")
-    assert [file.name for file in path.iterdir()] == ["whole"]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_remains_of_a_killed_process_are_removed(tmp_path):
-    code = (
-        "import os, sys; from entr.jobs.files import atomic_directory\n"
-        "with atomic_directory(sys.argv[1]) as part: (part / 'half').touch(); os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", code, tmp_path / "folder"], env=ENVIRONMENT, check=False)
-    assert list(tmp_path.rglob("half"))
-    with atomic_directory(tmp_path / "folder") as part:
-        assert list(part.iterdir()) == []
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
-
-
-def test_only_one_process_at_a_time_makes_a_directory(tmp_path):
-    code = (
-        "import sys; from entr.jobs.files import atomic_directory\n"
-        "with atomic_directory(sys.argv[1]): print('running', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, tmp_path / "folder"]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"running\n"
-        with (
-            pytest.raises(EntrError, match=r"^the job that makes .*folder is already running in another process"),
-            atomic_directory(tmp_path / "folder"),
-        ):
-            pass
-        other.stdin.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
-def test_directory_replaces_the_previous_one(tmp_path):
-    for name in ("old", "new"):
-        with atomic_directory(tmp_path / "folder") as part:
-            (part / name).write_text("")
-    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["new"]
 
 
 def test_sha256_of_an_empty_file(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import tempfile
+import zipapp
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ import torch
 from torch import nn
 
 from entr.deploy.model_card import render_model_card
+from entr.jobs.code_digest import source_files
+from entr.jobs.directories import atomic_directory
 from entr.jobs.errors import EntrError
-from entr.jobs.files import atomic_directory
-from entr.jobs.paths import cell_of
+from entr.jobs.paths import SCRIPTS, cell_of
 from entr.jobs.tables import read_table
 from entr.metrics.cell_metrics import Metrics
 from entr.models import architectures
@@ -27,6 +30,16 @@ TOLERANCE = 1e-4
 TEST_IMAGES = 8
 """Number of random images on which the two are compared."""
 CARD = "README.md"
+PREDICT = "entr/deploy/predict"
+"""The module of the prediction command, without its suffix."""
+PREDICT_MAIN = """\
+from pathlib import Path
+
+from entr.deploy.predict import main
+
+main(Path(__file__).resolve().parent.parent)
+"""
+"""What `predict.pyz` runs: the command, with the model in the directory of the file."""
 
 
 def export_model(
@@ -50,8 +63,8 @@ def export_model(
         ``title``, ``licence`` and ``citation`` of the dataset, and ``images``, the section of the
         configuration.
     folder : path
-        Directory for ``model.safetensors``, ``model.onnx``, ``classes.json``, ``preprocessing.json`` and the
-        model card, ``README.md``.
+        Directory for ``model.safetensors``, ``model.onnx``, ``classes.json``, ``preprocessing.json``,
+        ``predict.pyz`` and the model card, ``README.md``.
 
     Raises
     ------
@@ -80,6 +93,7 @@ def export_model(
         export_onnx(model, size, target / "model.onnx")
         _write_json(list(classes), target / "classes.json")
         _write_json(preprocessing, target / "preprocessing.json")
+        write_predict_command(target / "predict.pyz")
         (target / CARD).write_text(render_model_card(metrics, classes, choice, card), "utf-8")
     log.info("%s: exported %s with %s, seed %d, to %s", dataset, metrics.model, metrics.regime, metrics.seed, folder)
 
@@ -98,6 +112,21 @@ def _recommended(recommendation: str | Path, dataset: str) -> pd.Series:
 
 def _write_json(value: Any, path: Path) -> None:  # noqa: ANN401  any JSON value
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def write_predict_command(path: str | Path) -> None:
+    """Write the command that classifies images with the model in its directory, as a zip file that Python runs.
+
+    Its modules need NumPy, Pillow and ONNX Runtime only.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for module in source_files(PREDICT):
+            name = module.relative_to(SCRIPTS)
+            target = Path(folder, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(module.read_bytes())
+        Path(folder, "__main__.py").write_text(PREDICT_MAIN, "utf-8")
+        zipapp.create_archive(folder, path, interpreter="/usr/bin/env python3", compressed=True)
 
 
 def export_onnx(model: nn.Module, size: int, path: str | Path, tolerance: float = TOLERANCE) -> None:

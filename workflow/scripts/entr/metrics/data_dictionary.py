@@ -582,7 +582,7 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "predictions.csv": Table(
-        "One row per file that `python -m entr.deploy.predict` read; `--output` sets the path of this table.",
+        "One row per file that `predict.pyz` read; `--output` sets the path of this table.",
         (
             _text("path", "Path of the file."),
             _text("prediction", "Predicted class; empty if the file cannot be used."),

@@ -296,7 +296,7 @@ def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str
     lines = ["", text.rstrip(), ""]
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if model_dirs:
-        lines.append(f"The model:   {model_dirs[0]} (python -m entr.deploy.predict {model_dirs[0]} IMAGES)")
+        lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
     return "\n".join(lines)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from entr.data.image_folder import class_folders, decode_name, is_hidden, labelled_files
+from entr.jobs.directories import atomic_directory
 from entr.jobs.errors import EntrError
-from entr.jobs.files import atomic_directory
 
 log = logging.getLogger("entr")
 
