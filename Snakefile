@@ -29,7 +29,6 @@ wildcard_constraints:
     model="|".join(grid.models),
     regime="|".join(settings.regimes),
     seed=r"\d+",
-    size=r"\d+",
     figure="|".join(FIGURES),
 
 

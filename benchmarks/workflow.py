@@ -279,13 +279,8 @@ def simulate_tables(cell: GridCell, metrics: Metrics, rng: np.random.Generator) 
 def inference_tables() -> dict[Path, pd.DataFrame]:
     """Return the tables of the inference benchmark, by path."""
     folder = Path("results", "inference")
-    return {
-        folder / model / f"{size}px.csv": pd.DataFrame(
-            {"model": model, "size": size, "batch_size": INFERENCE_BATCH_SIZES, "seconds_per_image": 0.001}
-        )
-        for model in MODELS
-        for size in SIZES
-    }
+    cases = pd.DataFrame(itertools.product(SIZES, INFERENCE_BATCH_SIZES), columns=["size", "batch_size"])
+    return {folder / f"{model}.csv": cases.assign(model=model, seconds_per_image=0.001) for model in MODELS}
 
 
 def trained_inference_tables() -> dict[Path, pd.DataFrame]:

@@ -110,7 +110,7 @@ def test_inference_benchmark_agrees_with_torch_timer(batch_size, scale, device, 
     size = scale.sizes[0]
     inference.benchmark_model(
         "resnet18",
-        size,
+        [size],
         tmp_path / "inference.csv",
         batch_sizes=(batch_size,),
         min_seconds=scale.min_seconds,

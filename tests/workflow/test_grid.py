@@ -104,7 +104,7 @@ def test_run_writes_cells_tables_and_figures(grid):
         "summarise_datasets": 1,
         "plot_sample_images": 1,
         "bundle_vega": 1,
-        "benchmark_inference": 2,
+        "benchmark_inference": 1,
         **FROM_CELLS,
         "plot_figure": FIGURES,
     }
@@ -198,7 +198,7 @@ def test_touching_every_file_reruns_nothing(grid):
         ("report/ro_crate", {}),
         ("benchmark/runtime_estimate", {}),
         ("report/verdict", {"evaluate_claims": 1, **REPORT}),
-        ("benchmark/inference", {"benchmark_inference": 2, "benchmark_trained": 1, **FROM_METRICS}),
+        ("benchmark/inference", {"benchmark_inference": 1, "benchmark_trained": 1, **FROM_METRICS}),
         ("training/batches", {"train": 2, **FROM_CELLS}),
         ("data/split", {"split": 1, "train": 2, **FROM_CELLS}),
         ("config/validation", {}),

@@ -34,11 +34,7 @@ rule summarise_datasets:
 rule aggregate_metrics:
     input:
         metrics=of_cells("metrics.json"),
-        inference=collect(
-            "results/inference/{model}/{size}px.csv",
-            model=grid.models,
-            size=settings.sizes(),
-        ),
+        inference=collect("results/inference/{model}.csv", model=grid.models),
         trained=collect(
             "results/inference/trained/{dataset}/{model}.csv",
             dataset=grid.datasets,

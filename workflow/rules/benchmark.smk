@@ -1,8 +1,9 @@
+# One job for all image sizes of a model, timed in alternation, like the regimes below.
 rule benchmark_inference:
     output:
-        "results/inference/{model}/{size}px.csv",
+        "results/inference/{model}.csv",
     log:
-        "results/logs/benchmark_inference/{model}/{size}px.log",
+        "results/logs/benchmark_inference/{model}.log",
     conda:
         "../../envs/entr.yaml"
     threads: CORES
@@ -10,11 +11,12 @@ rule benchmark_inference:
         gpu=1,
         mem_mb=scale_with_attempt(8000),
     params:
+        sizes=settings.sizes(),
         batch_sizes=settings.inference.batch_sizes,
         timing=settings.timing(),
         code=code_digest("benchmark_inference"),
     message:
-        "benchmarking inference of {wildcards.model} at {wildcards.size} px"
+        "benchmarking inference of {wildcards.model}"
     script:
         "../scripts/benchmark_inference.py"
 

@@ -1,4 +1,4 @@
-"""Benchmark the forward pass of a model at one image size."""
+"""Benchmark the forward pass of a model at each image size of the grid."""
 
 from entr.jobs.logs import configure_logging
 from entr.training.lazy_imports import lazy_imports
@@ -9,7 +9,7 @@ with lazy_imports():
 configure_logging(snakemake.log[0])
 benchmark_model(
     snakemake.wildcards.model,
-    int(snakemake.wildcards.size),
+    snakemake.params.sizes,
     snakemake.output[0],
     batch_sizes=snakemake.params.batch_sizes,
     **snakemake.params.timing,

@@ -50,7 +50,7 @@ def test_table_without_rows_keeps_its_columns(tmp_path, table):
     ("path", "remedy"),
     [
         (f"{CELL}/history.csv", f"delete the directory {CELL} and run again: only that cell is retrained"),
-        ("results/inference/resnet18/100px.csv", "delete it and run again"),
+        ("results/inference/resnet18.csv", "delete it and run again"),
         ("cells/results/tables/effects.csv", "delete it and run again"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Inference benchmark: latency and throughput of a model at one size, and latency of trained models.
+"""Inference benchmark: latency and throughput of a model by image size, and latency of trained models.
 
 Protocol: device-resident images, fixed threads, warm-up, and several rounds in which all cases are timed
 in shuffled order, so that drift of the machine affects all of them. Latency is that of single,
@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Case:
 
 def benchmark_model(
     model: str,
-    size: int,
+    sizes: Sequence[int],
     destination: str | Path,
     *,
     batch_sizes: Sequence[int],
@@ -62,21 +63,21 @@ def benchmark_model(
     precision: str,
     tf32: bool,
 ) -> None:
-    """Benchmark a model at one image size, with all batch sizes.
+    """Benchmark a model at each image size with each batch size.
 
     Parameters
     ----------
     model : str
         A model of torchvision or timm; its weights are random, which does not affect the times.
-    size : int
-        Side of the images in px.
+    sizes : sequence of int
+        Sides of the images in px.
     destination : path
-        CSV file with one row per batch size: see `_row`, and the parameters and multiply-adds per
+        CSV file with one row per image size and batch size: see `_row`, and the parameters and multiply-adds per
         image of the model.
     batch_sizes : sequence of int
         Images per call.
     min_seconds : float
-        Time to spend on latency, and again on throughput, per batch size.
+        Time to spend on latency, and again on throughput, per image size and batch size.
     device, precision : str
         As in `torch_device.choose_device` and `torch_device.choose_precision`.
     tf32 : bool
@@ -89,13 +90,15 @@ def benchmark_model(
     """
     on = torch_device.choose_device(device)
     built = _prepare(architectures.build_model(model, CLASSES), on)
-    cases = {f"{model}, batch size {images}": Case(built, size, images) for images in batch_sizes}
-    machine = _time_alternately(cases, min_seconds, on, precision, tf32=tf32)
-    cost = {
-        "parameters": sum(parameter.numel() for parameter in built.parameters()),
-        "multiply_adds": _multiply_adds(built, size, on),
+    cases = {
+        f"{model}, {size} px, batch size {images}": Case(built, size, images)
+        for size, images in product(sizes, batch_sizes)
     }
-    write_table(pd.DataFrame([{"model": model} | _row(case) | cost | machine for case in cases.values()]), destination)
+    machine = _time_alternately(cases, min_seconds, on, precision, tf32=tf32)
+    parameters = sum(parameter.numel() for parameter in built.parameters())
+    costs = {size: {"parameters": parameters, "multiply_adds": _multiply_adds(built, size, on)} for size in sizes}
+    rows = [{"model": model} | _row(case) | costs[case.size] | machine for case in cases.values()]
+    write_table(pd.DataFrame(rows), destination)
 
 
 def benchmark_trained(
@@ -158,8 +161,8 @@ def _time_alternately(
     for name, case in cases.items():
         row = _row(case)
         log.info(
-            "%s, %d px: p50 latency %.3g ms, %.3g images/s, rounds within %.0f %%",
-            *(name, case.size, 1e3 * row["p50_seconds"], row["images_per_second"], 100 * row["spread_of_rounds"]),
+            "%s: p50 latency %.3g ms, %.3g images/s, rounds within %.0f %%",
+            *(name, 1e3 * row["p50_seconds"], row["images_per_second"], 100 * row["spread_of_rounds"]),
         )
     return {"precision": chosen, "device": torch_device.device_name(device), "threads": torch.get_num_threads()}
 

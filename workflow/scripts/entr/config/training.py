@@ -54,7 +54,7 @@ class LearningRateFinder(FrozenModel):
     """First learning rate."""
     end: PositiveFloat = 10
     """Last learning rate, unless the loss exceeds four times its minimum before that."""
-    steps: Annotated[int, Field(ge=6)] = 100
+    steps: Annotated[int, Field(ge=2)] = 100
     """Training steps over which the learning rate grows exponentially."""
     rule: Literal["none", "valley", "steep", "minimum"] = "none"
     """fastai's suggestion that replaces `learning_rate` in the phase: `valley`, two thirds of the way through the

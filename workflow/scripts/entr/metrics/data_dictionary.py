@@ -480,8 +480,8 @@ TABLES: Mapping[str, Table] = {
             _text("detail", "Reason for the status."),
         ),
     ),
-    "inference/<model>/<size>px.csv": Table(
-        "One row per batch size of the inference benchmark.",
+    "inference/<model>.csv": Table(
+        "One row per image size and batch size of the inference benchmark.",
         (
             MODEL,
             SIZE,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.schedule import ParamScheduler, minimum, steep, valley
+from fastai.callback.schedule import LRFinder, ParamScheduler, minimum, steep, valley
 from fastai.data.core import DataLoaders
 from fastcore.basics import risinstance
 from numpy.typing import NDArray
@@ -218,7 +218,11 @@ class Trainer:
         self.learner.dls = self.loaders(images)
         with tempfile.TemporaryDirectory() as folder:
             self.learner.path = Path(folder)
-            self.learner.lr_find(finder.start, finder.end, finder.steps, show_plot=False, suggest_funcs=None)
+            callback = LRFinder(finder.start, finder.end, finder.steps)
+            # fastai makes at least six steps, which is more than a scaled-down experiment has time for
+            callback.num_it = finder.steps
+            with self.learner.no_logging():
+                self.learner.fit(finder.steps // len(self.learner.dls.train) + 1, cbs=callback)
         rates, losses = self.learner.recorder.lrs, [float(loss) for loss in self.learner.recorder.losses]
         self.state.lr_find += [
             {"phase": phase.phase, "size": images.size, "step": step, "learning_rate": rate, "loss": loss}
