@@ -21,10 +21,14 @@ from entr.metrics.cell_metrics import (
 )
 from entr.metrics.labels import STAGES
 
-INFERENCE = [
-    pd.DataFrame({"model": "resnet18", "size": 100, "batch_size": [1, 64], "seconds_per_image": [0.010, 0.001]}),
-    pd.DataFrame({"model": "resnet18", "size": 250, "batch_size": [64, 1], "seconds_per_image": [0.004, 0.020]}),
-]
+INFERENCE = pd.DataFrame(
+    {
+        "model": "resnet18",
+        "size": [100, 100, 250, 250],
+        "batch_size": [1, 64, 64, 1],
+        "seconds_per_image": [0.010, 0.001, 0.004, 0.020],
+    }
+)
 TRAINED = pd.DataFrame(
     {"dataset": "ucm", "model": "resnet18", "regime": ["no-increase", "gradual"], "p50_seconds": [0.021, 0.020]}
 )

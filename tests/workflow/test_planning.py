@@ -12,8 +12,8 @@ def jobs(done):
     return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", done.output, re.MULTILINE)}
 
 
-def test_default_configuration_plans_six_cells(snakemake):
-    assert jobs(snakemake("--dry-run"))["train"] == 6
+def test_default_configuration_plans_six_seeds_of_three_regimes(snakemake):
+    assert jobs(snakemake("--dry-run"))["train"] == 6 * 3
 
 
 def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):

@@ -16,7 +16,8 @@ def test_accuracy_on_a_directory_of_aerial_images_is_far_above_chance(snakemake,
         f"  aerial: {{source: folder, path: {shared_data / 'ucm'}}}\n"
         f"weights: {shared_data / 'weights'}/{{model}}.safetensors\n"
         f"weights_sha256: {{tf_efficientnet_lite0: {LITE}}}\n"
-        "training: {learning_rate: 0.01, batch_size: 32, schedule: [sgdr, cmult], subtotal_after: sgdr}\n"
+        "images: {max_side: 96}\n"
+        "training: {learning_rate: 0.01, batch_size: 32, schedule: [sgdr, rpl], subtotal_after: sgdr}\n"
     )
     target = "results/cells/aerial/tf_efficientnet_lite0/gradual/seed0/metrics.json"
     snakemake(target, "--cores", "2", "--resources", "gpu=1", "--configfile", mine)

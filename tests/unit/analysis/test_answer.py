@@ -12,10 +12,11 @@ from entr.analysis.answer_parts import (
     NOT_TESTED,
     UNDECIDED,
     YES,
+    Part,
     answer_table,
     combined_verdict,
 )
-from entr.analysis.answer_wording import describe_change
+from entr.analysis.answer_wording import describe_change, describe_evidence
 from entr.analysis.estimation import NEW_IMAGES, TARGETS, THESE_IMAGES
 from entr.metrics.labels import CELL
 
@@ -147,3 +148,22 @@ def test_a_part_is_yes_if_all_its_comparisons_are(verdicts, combined):
 )
 def test_change_is_a_percentage_or_points_with_its_interval(change, text):
     assert describe_change(*change) == text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "high", "explained"),
+    [(UNDECIDED, -0.02, True), (UNDECIDED, 0.02, False), (NO, -0.02, False)],
+)
+def test_undecided_change_whose_interval_excludes_zero_is_explained(verdict, high, explained):
+    part = Part(
+        AS_ACCURATE,
+        "gradual",
+        "no-increase",
+        THESE_IMAGES,
+        verdict,
+        metric="accuracy",
+        value=-0.07,
+        low=-0.12,
+        high=high,
+    )
+    assert describe_evidence(part).endswith("not significant in the permutation test") == explained

@@ -37,7 +37,7 @@ def test_shipped_configuration_is_valid(files):
         ({"regimes": {"gradual": {"rpl": 251}}}, "regimes.gradual.rpl", "more than images.max_side, 250 px"),
         ({"regimes": {"gradual": {"rpl": 0}}}, "regimes.gradual.rpl", "should be a size in px"),
         ({"regimes": {"gradual": {"rpl": [60, 251]}}}, "regimes.gradual.rpl", "more than images.max_side, 250 px"),
-        ({"regimes": {"gradual": {"rpl": [60, 60, 60]}}}, "regimes.gradual", "phase rpl has 2 epochs, but 3 sizes"),
+        ({"regimes": {"gradual": {"rpl": [60, 60, 60]}}}, "regimes.gradual", "phase rpl has 1 epoch, but 3 sizes"),
         ({"regimes": {"gradual": {"tta": [60, 60]}}}, "regimes.gradual.tta", "has only one size"),
         ({"regimes": {"gradual": {"upsample_to": 30}}}, "regimes.gradual.upsample_to", "less than the size of a phase"),
         ({"regimes": {"gradual": {"layer": "all"}}}, "regimes.gradual.layer", "should be a size in px"),

@@ -41,17 +41,14 @@ def results(dataset, tmp_path_factory):
             path.parent.mkdir(parents=True)
             path.write_text(with_final_stage(metrics(regime, seed, accuracy=0.7 + 0.01 * seed)).model_dump_json())
             cells.append(path)
-    inference = []
-    for table in INFERENCE:
-        inference.append(directory.parent / f"{len(inference)}.csv")
-        write_table(table, inference[-1])
+    write_table(INFERENCE, directory.parent / "inference.csv")
     write_table(TRAINED, directory.parent / "trained.csv")
     made = {
         name: tables / f"{name}.csv" for name in ("metrics", "summary", "cells", "pairs", "effects", "answer", "claims")
     }
     write_metrics(
         cells,
-        inference,
+        [directory.parent / "inference.csv"],
         [directory.parent / "trained.csv"],
         control="no-increase",
         outputs={name: made[name] for name in ("metrics", "summary", "cells")},

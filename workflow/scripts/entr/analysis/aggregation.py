@@ -61,7 +61,9 @@ class InferenceCosts:
     @classmethod
     def from_tables(cls, inference: Iterable[pd.DataFrame], trained: Iterable[pd.DataFrame]) -> Self:
         """Collect the costs from tables of `inference.benchmark_model` and `inference.benchmark_trained`."""
-        largest = [table.loc[table["batch_size"].idxmax()] for table in inference]
+        largest = [
+            row for table in inference for _, row in table[table["batch_size"] == table["batch_size"].max()].iterrows()
+        ]
         single = [row for table in trained for _, row in table.iterrows()]
         return cls(
             {(row["model"], int(row["size"])): float(row["seconds_per_image"]) for row in largest},

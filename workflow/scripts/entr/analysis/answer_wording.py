@@ -19,6 +19,8 @@ from entr.analysis.answer_parts import (
 from entr.analysis.entr_hypothesis import MATCHED
 from entr.analysis.estimation import REPLICATES_FOR_TEST, THESE_IMAGES
 
+NOT_CONFIRMED = "not significant in the permutation test"
+"""Why a difference is undecided whose interval excludes no change: both tests have to agree."""
 LARGEST_PERCENTAGE = 1000
 """A larger increase is not printed as a number: with two or three seeds, an interval may have any width."""
 
@@ -99,6 +101,15 @@ def describe_change(metric: str, value: float, low: float, high: float) -> str:
     return text if np.isnan(low) else f"{text} [{bounds[0]} to {bounds[1]}]"
 
 
+def describe_evidence(part: Part) -> str:
+    """Return the change of a part with its interval, and why it is undecided if the interval excludes no change."""
+    change = describe_change(part.metric, part.value, part.low, part.high)
+    unchanged = 0 if part.metric == "accuracy" else 1
+    excludes_no_change = part.low > unchanged or part.high < unchanged
+    unexplained = part.verdict == UNDECIDED and part.part != BETTER and excludes_no_change
+    return f"{change}, {NOT_CONFIRMED}" if unexplained else change
+
+
 def _format_change(ratio: float) -> str:
     percentage = 100 * (ratio - 1)
     return f"{percentage:+.1f}" if percentage < LARGEST_PERCENTAGE else f"over +{LARGEST_PERCENTAGE}"
@@ -124,8 +135,7 @@ def describe_headline(regime: str, parts: Sequence[Part]) -> str:
     if accurate.verdict == NO:
         return f"{saved} and cost {points}: not worth it here."
     if accurate.verdict in {UNDECIDED, NOT_TESTED}:
-        change = describe_change("accuracy", accurate.value, accurate.low, accurate.high)
-        return f"{saved}; whether it costs accuracy is undecided ({change})."
+        return f"{saved}; whether it costs accuracy is undecided ({describe_evidence(accurate)})."
     gained = f"{saved} and gained {points}" if accurate.low > 0 else f"{saved} at equal accuracy"
     return f"{gained}{_compare_rivals([part for part in own if part.part == BETTER])}"
 

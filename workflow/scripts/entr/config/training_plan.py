@@ -117,7 +117,10 @@ def _phase_plan(name: str, training: Training, regime: Regime, *, pretrained: bo
     else:
         sizes = (size,) * epochs
     if len(sizes) != epochs:
-        raise ValueError(f"phase {name} has {epochs} epochs, but {len(sizes)} sizes; give one size, or one per epoch")
+        raise ValueError(
+            f"phase {name} has {epochs} epoch{'s' if epochs > 1 else ''}, but {len(sizes)} sizes; "
+            "give one size, or one per epoch"
+        )
     return PhasePlan(
         phase=name,
         sizes=sizes,

@@ -16,7 +16,7 @@ from entr.analysis.answer_parts import (
     Answer,
     Part,
 )
-from entr.analysis.answer_wording import describe_change
+from entr.analysis.answer_wording import describe_change, describe_evidence
 from entr.analysis.entr_hypothesis import MATCHED
 from entr.analysis.estimation import NEW_IMAGES, THESE_IMAGES
 
@@ -97,12 +97,8 @@ def _change(part: Part) -> tuple[str, str]:
     """Return the change of a part, and its interval."""
     if not part.metric or np.isnan(part.value):
         return "", ""
-    mean, _, interval = _describe(part).partition(" [")
+    mean, _, interval = describe_change(part.metric, part.value, part.low, part.high).partition(" [")
     return mean, f"[{interval}" if interval else ""
-
-
-def _describe(part: Part) -> str:
-    return describe_change(part.metric, part.value, part.low, part.high)
 
 
 def answer_text(answer: Answer) -> str:
@@ -116,7 +112,7 @@ def answer_text(answer: Answer) -> str:
         if part.verdict == NOT_TESTED or part.part == MORE_EFFICIENT:
             continue
         question = f"Better than {part.comparator}?" if part.part == BETTER else QUESTIONS[part.part]
-        lines += _indented(f"{question} {part.verdict.capitalize()}: {_describe(part)}")
+        lines += _indented(f"{question} {part.verdict.capitalize()}: {describe_evidence(part)}")
     if needs := list_needs(leading, THESE_IMAGES):
         lines += _indented(f"To decide the rest: {'; '.join(need.text for need in needs)}.")
         lines += [f"    {need.command}" for need in needs if need.command]
