@@ -48,6 +48,10 @@ def started(number, rule, message="", output=(), log=(), **wildcards):
     }
 
 
+def planned(**jobs):
+    return {"event": LogEvent.RUN_INFO, "stats": jobs}
+
+
 def finished(number):
     return {"event": LogEvent.JOB_FINISHED, "job_id": number}
 
@@ -72,12 +76,19 @@ def test_each_stage_is_announced_once_and_small_jobs_are_not(run):
 
 
 def test_finished_cell_states_its_result_and_the_progress_of_the_grid(run, tmp_path):
-    run(started(0, "split"))
+    run(planned(train=2))
     events = [train(1, "no-increase", tmp_path), finished(1), train(2, "gradual", tmp_path), finished(2)]
     first, second = run(*events)
     assert first.startswith("ucm resnet18 no-increase seed 0: A 75.0 %, T ")
     assert "(cell 1 of 2, " in first
     assert first.endswith(" left)")
+    assert second.endswith("(cell 2 of 2)")
+
+
+def test_outdated_cells_that_are_trained_again_count(run, tmp_path):
+    cells = [train(number, regime, tmp_path) for number, regime in enumerate(("no-increase", "gradual"))]
+    first, second = run(planned(train=2), cells[0], finished(0), cells[1], finished(1))
+    assert "(cell 1 of 2, 50 % of the work, about " in first
     assert second.endswith("(cell 2 of 2)")
 
 
@@ -151,6 +162,7 @@ def test_time_left_uses_the_mean_of_the_same_model_and_regime():
     grid.add("resnet18", "gradual", 50.0)
     pending = [("resnet18", "gradual"), ("resnet50", "gradual")]
     assert grid.seconds_left(pending) == 50 + 75
+    assert grid.seconds_left([]) == 75 + 75
     assert grid.describe(pending) == "cell 2 of 4, 55 % of the work, about 2 min left"
     assert GridProgress(4).describe(pending) == "cell 0 of 4"
 

@@ -88,20 +88,21 @@ class GridProgress:
         Parameters
         ----------
         pending : sequence of tuple of str
-            Model and regime of each pending cell. A combination that has not finished yet counts as the
-            mean of those that have.
+            Model and regime of each pending cell, as far as known. A combination that is unknown or has not finished
+            yet counts as the mean of those that have.
         """
         if not self.seconds:
             return None
         means = {key: sum(values) / len(values) for key, values in self.seconds.items()}
         default = sum(means.values()) / len(means)
-        return sum(means.get(key, default) for key in pending)
+        unknown = self.total - self.finished - len(pending)
+        return sum(means.get(key, default) for key in pending) + unknown * default
 
     def describe(self, pending: Sequence[tuple[str, str]]) -> str:
         """Return the progress in words."""
         text = f"cell {self.finished} of {self.total}"
         left = self.seconds_left(pending)
-        if left is None or not pending:
+        if not left:
             return text
         done = sum(map(sum, self.seconds.values()))
         return f"{text}, {100 * done / (done + left):.0f} % of the work, about {format_duration(left)} left"
@@ -123,7 +124,7 @@ class TerminalHandler(logging.Handler):
         self.console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self.cells = dict(cells)
         self.pending: dict[str, tuple[str, str]] = {}
-        self.grid: GridProgress | None = None
+        self.grid = GridProgress(0)
         self.jobs: dict[int, _Job] = {}
         self.printed: set[str] = set()
         self.done = self.total = 0
@@ -138,7 +139,9 @@ class TerminalHandler(logging.Handler):
 
     def _handle_event(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
-        if event == LogEvent.JOB_INFO:
+        if event == LogEvent.RUN_INFO:
+            self._plan(record.stats.get(TRAIN, 0))  # type: ignore[attr-defined]
+        elif event == LogEvent.JOB_INFO:
             self._start(record)
         elif event == LogEvent.JOB_FINISHED:
             self._finish(record)
@@ -147,6 +150,12 @@ class TerminalHandler(logging.Handler):
             self._update_status()
         elif event in {LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR}:
             self._fail(record)
+
+    def _plan(self, n_cells: int) -> None:
+        """Note how many cells will be trained, and which, unless outdated ones are among them."""
+        missing = {path: key for path, key in self.cells.items() if not Path(path).exists()}
+        self.grid = GridProgress(n_cells)
+        self.pending = missing if len(missing) <= n_cells else {}
 
     def _start(self, record: logging.LogRecord) -> None:
         values: dict[str, Any] = vars(record)
@@ -160,9 +169,6 @@ class TerminalHandler(logging.Handler):
             time.monotonic(),
         )
         self.jobs[values["jobid"]] = job
-        if self.grid is None:
-            self.pending = {path: key for path, key in self.cells.items() if not Path(path).exists()}
-            self.grid = GridProgress(len(self.pending))
         if job.rule in LINES:
             line = LINES[job.rule].format_map(wildcards)
             if line not in self.printed:
@@ -175,7 +181,7 @@ class TerminalHandler(logging.Handler):
         if job is None:
             return
         self._print_warnings(job)
-        if job.rule != TRAIN or self.grid is None:
+        if job.rule != TRAIN:
             return
         path = next(output for output in job.outputs if output.endswith("metrics.json"))
         model, regime = self.pending.pop(path, (job.wildcards["model"], job.wildcards["regime"]))
