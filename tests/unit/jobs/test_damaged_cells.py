@@ -22,14 +22,14 @@ def cell(tmp_path, monkeypatch):
         "stage,resolution,size,image,label,predicted,probability_of_label,probability_of_predicted\n"
         "total-tta,phase,250,a.png,x,x,0.9,0.9\n"
     )
-    write_table(INFERENCE[0], "100px.csv")
+    write_table(INFERENCE, "resnet18.csv")
     write_table(TRAINED, "trained.csv")
     return folder
 
 
 def aggregate_metrics():
     outputs = {name: f"{name}.csv" for name in ("metrics", "cells", "summary")}
-    inputs = {"metrics": [f"{CELL}/metrics.json"], "inference": ["100px.csv"], "trained": ["trained.csv"]}
+    inputs = {"metrics": [f"{CELL}/metrics.json"], "inference": ["resnet18.csv"], "trained": ["trained.csv"]}
     aggregation.write_metrics(**inputs, control="no-increase", outputs=outputs)
 
 
@@ -72,7 +72,7 @@ def test_damaged_file_of_a_cell_is_an_error_with_the_remedy(cell, name, content,
 
 
 def test_damaged_table_of_the_benchmark_is_deleted_alone(cell):
-    (cell.parents[5] / "100px.csv").write_text("model,si")
+    (cell.parents[5] / "resnet18.csv").write_text("model,si")
     with pytest.raises(EntrError) as raised:
         aggregate_metrics()
-    assert str(raised.value) == "100px.csv is damaged (its last line is truncated); delete it and run again"
+    assert str(raised.value) == "resnet18.csv is damaged (its last line is truncated); delete it and run again"

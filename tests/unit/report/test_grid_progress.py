@@ -105,7 +105,7 @@ def test_finished_cells_are_analysed_and_the_verdict_names_the_missing_ones(tmp_
         write_table(pd.DataFrame({"step": [1]}), path.with_name("lr_find.csv"))
         write_table(pd.DataFrame([predictions | {"probability_of_predicted": 0.9}]), path.with_name("predictions.csv"))
         path.write_text(metrics("no-increase", 0).model_dump_json())
-    write_table(INFERENCE[1], tmp_path / "inference.csv")
+    write_table(INFERENCE, tmp_path / "inference.csv")
     write_table(TRAINED, tmp_path / "trained.csv")
     folder = tmp_path / "progress"
     grid_progress.write_progress(

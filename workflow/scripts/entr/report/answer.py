@@ -137,6 +137,8 @@ class Need:
 def list_needs(parts: Iterable[Part], *targets: str) -> list[Need]:
     """Return what parts need to be decided, each once: seeds for the part that needs most, images, and regimes.
 
+    The hypothesis as the paper words it is left out: it is not part of the answer, and usually needs most seeds.
+
     Parameters
     ----------
     parts : iterable of Part
@@ -157,7 +159,7 @@ def list_needs(parts: Iterable[Part], *targets: str) -> list[Need]:
 
 
 def _needs(parts: Sequence[Part]) -> list[Need]:
-    lacking = [part for part in parts if part.lacking]
+    lacking = [part for part in parts if part.lacking and part.part != MORE_EFFICIENT]
     seeds = [part for part in lacking if np.isfinite(part.seeds_needed)]
     needs = []
     if seeds:
