@@ -7,6 +7,14 @@ configfile: f"{workflow.basedir}/config/datasets.yaml"
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+# your own images
+images = config.get("images")
+if isinstance(images, str) or (isinstance(images, dict) and "folder" in images):
+
+    configfile: f"{workflow.basedir}/config/paper.yaml"
+    configfile: f"{workflow.basedir}/config/own_images.yaml"
+
+
 report: "workflow/report/workflow.rst"
 
 

@@ -25,6 +25,21 @@ def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):
     assert planned["link_images"] == 2
 
 
+def test_folder_of_images_starts_from_pretrained_weights(snakemake, tmp_path):
+    (tmp_path / "photos" / "a class").mkdir(parents=True)
+    planned = jobs(snakemake("--dry-run", "--config", "images=photos"))
+    assert (planned["train"], planned["fetch_weights"]) == (5 * 3, 1)
+    with_paper = jobs(snakemake("--dry-run", "--configfile", ROOT / "config/paper.yaml", "--config", "images=photos"))
+    assert (with_paper["train"], with_paper["fetch_weights"]) == (3 * 3 * 10, 3)
+
+
+def test_model_for_a_single_image_size_is_refused_before_any_job(snakemake):
+    done = snakemake("--config", "grid={'models': ['resnet18', 'vit_b_16']}", check=False)
+    assert done.returncode == 1
+    assert "grid.models: vit_b_16 cannot be used: " in done.output
+    assert "Traceback" not in done.output
+
+
 def test_folder_of_images_needs_a_few_lines_of_configuration(snakemake, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("grid:\n  datasets: [mine]\n  seeds: [0]\ndatasets:\n  mine: {source: folder, path: photos}\n")

@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 # before other packages of this name, so that the code that runs is the code that digests describe
 sys.path.insert(0, str(Path(workflow.basedir, "workflow", "scripts")))
 
+from entr.config import model_check
 from entr.config.download_settings import IN_URL_LISTS
 from entr.config.validation import validate_config
 from entr.data.image_folder import listing_digest
@@ -21,6 +22,8 @@ try:
     cli_files = workflow.overwrite_configfiles
     own_files = [path for path in workflow.configfiles if path not in cli_files]
     settings = validate_config(config, [*own_files, *cli_files])
+    if workflow.is_main_process:
+        model_check.check_models(settings.grid.models)
 except EntrError as error:
     raise WorkflowError(str(error)) from None
 
