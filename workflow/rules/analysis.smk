@@ -149,6 +149,7 @@ rule recommend:
     params:
         study=study,
         limits=settings.recommend.model_dump(),
+        tested=settings.split.test > 0,
         code=code_digest("recommend"),
     message:
         "selecting the recommended model"

@@ -61,7 +61,7 @@ rule split:
     conda:
         "../../envs/entr.yaml"
     params:
-        folds=settings.split.folds,
+        settings=settings.split.model_dump(),
         code=code_digest("split"),
     message:
         "splitting {wildcards.dataset}, seed {wildcards.seed}"

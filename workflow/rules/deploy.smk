@@ -1,3 +1,8 @@
+def tested_on(path):
+    """Return a file that the test of the exported model needs, if there are test images."""
+    return path if settings.split.test else []
+
+
 rule export_model:
     input:
         recommendation="results/tables/recommendation.csv",
@@ -6,6 +11,10 @@ rule export_model:
             model=grid.models,
             regime=grid.regimes,
             seed=grid.seeds,
+        ),
+        images=lambda wildcards: tested_on(f"results/data/{wildcards.dataset}/images"),
+        split=lambda wildcards: tested_on(
+            f"results/data/{wildcards.dataset}/splits/seed{grid.seeds[0]}.csv"
         ),
     output:
         directory("results/models/{dataset}"),

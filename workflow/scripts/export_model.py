@@ -13,4 +13,6 @@ export_model(
     snakemake.input.models,
     snakemake.params.card,
     snakemake.output[0],
+    images=snakemake.input.get("images"),
+    split=snakemake.input.get("split"),
 )

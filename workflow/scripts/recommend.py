@@ -9,5 +9,6 @@ write_recommendation(
     **snakemake.input,
     design=StudyDesign(**snakemake.params.study),
     limits=snakemake.params.limits,
+    tested=snakemake.params.tested,
     outputs=dict(snakemake.output.items()),
 )

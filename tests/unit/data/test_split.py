@@ -30,9 +30,9 @@ def manifest_of(counts, copies=()):
     return pd.DataFrame(rows)
 
 
-def split_of(table, folder, seed, folds=10):
+def split_of(table, folder, seed, folds=10, test=0):
     table.to_csv(folder / "manifest.csv", index=False)
-    split_dataset(folder / "manifest.csv", folder / "split.csv", seed=seed, folds=folds)
+    split_dataset(folder / "manifest.csv", folder / "split.csv", seed=seed, folds=folds, test=test)
     return pd.read_csv(folder / "split.csv", dtype={"label": str}, keep_default_na=False)
 
 
@@ -86,3 +86,29 @@ def test_group_of_near_duplicates_larger_than_a_fold_is_a_warning(tmp_path, capl
     fractions = [split_of(table, tmp_path, seed)["validation"].mean() for seed in range(10)]
     assert max(fractions) > 0.4
     assert "instead of 10 % (a group of near-duplicates is larger than one fold)" in caplog.text
+
+
+def test_test_images_are_the_same_for_every_seed_and_in_no_fold(tmp_path):
+    table = manifest_of({"a": 40, "b": 60}, copies=[0, 0, 45, 99])
+    splits = [split_of(table, tmp_path, seed, folds=5, test=0.2) for seed in range(12)]
+    held_out = splits[0]["test"]
+    assert all(split["test"].equals(held_out) for split in splits)
+    assert not any((split["test"] & split["validation"]).any() for split in splits)
+    validated = sum(split["validation"].astype(int) for split in splits[:5])
+    assert (validated == (~held_out).astype(int)).all()
+    shares = splits[0].assign(group=table["group"]).drop_duplicates("group").groupby("label")["test"].mean()
+    assert shares.to_dict() == {"a": 0.2, "b": 0.2}
+    assert splits[0].assign(group=table["group"]).groupby("group")["test"].nunique().max() == 1
+
+
+def test_without_test_images_the_folds_are_those_of_all_images(tmp_path):
+    split = split_of(manifest_of({"a": 20, "b": 20}), tmp_path, 0)
+    assert not split["test"].any()
+
+
+def test_too_few_images_without_the_test_images_are_one_clear_error(tmp_path):
+    table = manifest_of({"a": 11, "b": 20})
+    with pytest.raises(EntrError, match=r"class 'a' .* has \d+ distinct images, without the test images, fewer than"):
+        split_of(table, tmp_path, 0, test=0.3)
+    with pytest.raises(EntrError, match=r"too few images for split\.test: 0\.01 "):
+        split_of(table, tmp_path, 0, test=0.01)

@@ -50,3 +50,9 @@ def test_table_of_recommendations_has_one_column_per_number():
     assert pd.isna(row["accuracy_low"])
     assert np.isnan(row["seconds"])
     assert row["model"] == ""
+
+
+def test_held_out_test_images_are_mentioned_if_there_are_any():
+    sentence = "The model card in `results/models` states its accuracy on test images that were held out."
+    assert sentence in render_recommendation([], simulated.design(), NO_LIMITS, tested=True)
+    assert sentence not in render_recommendation([], simulated.design(), NO_LIMITS)

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import shlex
 
@@ -215,3 +216,12 @@ def test_long_command_is_continued_on_further_lines(tmp_path):
     assert max(map(len, lines)) <= terminal.WIDTH
     arguments = shlex.split(" ".join(line.removesuffix("\\") for line in lines))
     assert arguments == ["snakemake", *options[:3], "seeds=6", *options[3:]]
+
+
+def test_summary_has_the_accuracy_on_test_images(tmp_path):
+    answer, model = tmp_path / "answer.txt", tmp_path / "model"
+    answer.write_text("Saved 25 %.\n")
+    model.mkdir()
+    (model / "test.json").write_text(json.dumps({"images": 60, "accuracy": 0.85, "low": 0.739, "high": 0.919}))
+    lines = terminal.summarise_run(answer, "results/report.html", [str(model)]).splitlines()
+    assert lines[-1].strip() == "accuracy 85.0 % [73.9 to 91.9] on 60 held-out test images"

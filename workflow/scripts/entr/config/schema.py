@@ -155,8 +155,11 @@ class Images(FrozenModel):
 
 
 class Split(FrozenModel):
-    """The split into training and validation images."""
+    """The split into training, validation and test images."""
 
+    test: Annotated[float, Field(ge=0, le=0.5)] = 0
+    """Fraction of the images that is held out for testing: no cell trains on them or is evaluated on them, so that the
+    accuracy of the exported model on them is unbiased. The images are the same for every seed."""
     folds: Annotated[int, Field(ge=2)] = 10
     """Number of folds, stratified by class. Seeds 0 to `folds` - 1 each use a different fold of one partition for
     validation; the next seeds use those of another partition. With 10 folds, 90 % of the images are used for

@@ -5,6 +5,7 @@ import logging
 import tempfile
 import zipapp
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from entr.deploy.held_out_accuracy import measure_held_out_accuracy
 from entr.deploy.model_card import render_model_card
 from entr.jobs.code_digest import source_files
 from entr.jobs.directories import atomic_directory
@@ -48,6 +50,9 @@ def export_model(
     models: Iterable[str | Path],
     card: Mapping[str, Any],
     folder: str | Path,
+    *,
+    images: str | Path | None = None,
+    split: str | Path | None = None,
 ) -> None:
     """Export the recommended model of a dataset.
 
@@ -64,7 +69,11 @@ def export_model(
         configuration.
     folder : path
         Directory for ``model.safetensors``, ``model.onnx``, ``classes.json``, ``preprocessing.json``,
-        ``predict.pyz`` and the model card, ``README.md``.
+        ``predict.pyz`` and the model card, ``README.md``; with a split also ``test.json``.
+    images : path, optional
+        Directory of the downscaled images.
+    split : path, optional
+        A split of the dataset with test images, on which the exported model is tested.
 
     Raises
     ------
@@ -94,7 +103,12 @@ def export_model(
         _write_json(list(classes), target / "classes.json")
         _write_json(preprocessing, target / "preprocessing.json")
         write_predict_command(target / "predict.pyz")
-        (target / CARD).write_text(render_model_card(metrics, classes, choice, card), "utf-8")
+        test = None
+        if images and split:
+            test = measure_held_out_accuracy(target, images, split)
+            _write_json(asdict(test), target / "test.json")
+            log.info("%s: accuracy on test images: %s", dataset, test)
+        (target / CARD).write_text(render_model_card(metrics, classes, choice, card, test), "utf-8")
     log.info("%s: exported %s with %s, seed %d, to %s", dataset, metrics.model, metrics.regime, metrics.seed, folder)
 
 

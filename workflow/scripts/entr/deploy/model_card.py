@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from entr.deploy.held_out_accuracy import HeldOutAccuracy
 from entr.jobs.markdown import render_markdown
 from entr.metrics.cell_metrics import Metrics
-from entr.metrics.labels import PHASE, STAGES
+from entr.metrics.labels import PHASE, STAGES, TOTAL
 
 INITIAL_WEIGHTS = {
     "none": "random",
@@ -16,7 +17,11 @@ INITIAL_WEIGHTS = {
 
 
 def render_model_card(
-    metrics: Metrics, classes: Sequence[str], choice: Mapping[str, Any], card: Mapping[str, Any]
+    metrics: Metrics,
+    classes: Sequence[str],
+    choice: Mapping[str, Any],
+    card: Mapping[str, Any],
+    test: HeldOutAccuracy | None = None,
 ) -> str:
     """Return the model card [Mitchell et al. 2019, doi 10.1145/3287560.3287596] as Markdown.
 
@@ -30,6 +35,8 @@ def render_model_card(
         The row of the recommendation.
     card : mapping
         ``title``, ``licence`` and ``citation`` of the dataset.
+    test : HeldOutAccuracy, optional
+        The accuracy on test images, if there are any.
     """
     mean_accuracy = f"{choice['accuracy']:.4f}"
     if not np.isnan(choice["accuracy_low"]):
@@ -39,6 +46,8 @@ def render_model_card(
         metrics=metrics,
         classes=classes,
         card=card,
+        test=test,
+        optimism=100 * (_validation_accuracy(metrics) - test.accuracy) if test else None,
         stages=STAGES,
         evaluations=[evaluation for evaluation in metrics.evaluations if evaluation.resolution == PHASE],
         mean_accuracy=mean_accuracy,
@@ -52,3 +61,8 @@ def render_model_card(
         training=metrics.plan.training,
         environment=metrics.environment,
     )
+
+
+def _validation_accuracy(metrics: Metrics) -> float:
+    """Return the validation accuracy without test-time augmentation, which `predict.pyz` does not use either."""
+    return next(one.quality.accuracy for one in metrics.evaluations if (one.stage, one.resolution) == (TOTAL, PHASE))

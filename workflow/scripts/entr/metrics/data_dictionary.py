@@ -463,6 +463,7 @@ TABLES: Mapping[str, Table] = {
             LABEL,
             _integer("class", "Index of the class in alphabetical order, starting from 0."),
             Column("validation", "boolean", "Whether the image is used for validation instead of training."),
+            Column("test", "boolean", "Whether the image is held out for testing; see `split.test`."),
         ),
     ),
     "data/<dataset>/originals/links.csv": Table(

@@ -23,6 +23,7 @@ def write_recommendation(
     design: StudyDesign,
     limits: Mapping[str, float | None],
     outputs: Mapping[str, str | Path],
+    tested: bool = False,
 ) -> None:
     """Choose a model and regime for each dataset and goal, and explain the choice.
 
@@ -36,6 +37,8 @@ def write_recommendation(
         The section ``recommend`` of the configuration.
     outputs : mapping of str to path
         ``table``, a CSV file with one row per dataset and goal, see `Choice`; and ``text``, a Markdown file.
+    tested : bool
+        Whether the recommended model is tested on held-out images.
 
     Raises
     ------
@@ -59,10 +62,12 @@ def write_recommendation(
             )
     write_table(choices_table(choices), outputs["table"])
     with atomic_write(outputs["text"]) as file:
-        file.write(render_recommendation(choices, design, limits))
+        file.write(render_recommendation(choices, design, limits, tested=tested))
 
 
-def render_recommendation(choices: Sequence[Choice], design: StudyDesign, limits: Mapping[str, float | None]) -> str:
+def render_recommendation(
+    choices: Sequence[Choice], design: StudyDesign, limits: Mapping[str, float | None], *, tested: bool = False
+) -> str:
     """Return the recommendation as Markdown.
 
     Parameters
@@ -73,6 +78,8 @@ def render_recommendation(choices: Sequence[Choice], design: StudyDesign, limits
         The design of the study.
     limits : mapping
         The section ``recommend`` of the configuration.
+    tested : bool
+        Whether the recommended model is tested on held-out images.
     """
     datasets = [
         {
@@ -83,7 +90,9 @@ def render_recommendation(choices: Sequence[Choice], design: StudyDesign, limits
         for name, title in design.datasets.items()
     ]
     goals = {goal: words for goal, (words, _) in GOALS.items()}
-    return render_markdown("recommendation.md.j2", datasets=datasets, goals=goals, limits=list(_describe(limits)))
+    return render_markdown(
+        "recommendation.md.j2", datasets=datasets, goals=goals, limits=list(_describe(limits)), tested=tested
+    )
 
 
 def _describe(limits: Mapping[str, float | None]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 Snakemake's own output goes to its log file only; ``--verbose`` shows it in the terminal as before.
 """
 
+import json
 import logging
 import re
 import shlex
@@ -303,7 +304,17 @@ def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
+        lines += _describe_test(Path(model_dirs[0], "test.json"))
     return "\n".join(lines)
+
+
+def _describe_test(path: Path) -> list[str]:
+    """Return a line with the accuracy on test images, if the model was tested."""
+    if not path.exists():
+        return []
+    test = json.loads(path.read_text(encoding="utf-8"))
+    accuracy, low, high = (f"{100 * test[name]:.1f}" for name in ("accuracy", "low", "high"))
+    return [f"             accuracy {accuracy} % [{low} to {high}] on {test['images']} held-out test images"]
 
 
 def with_config(options: Sequence[str], setting: str) -> str:

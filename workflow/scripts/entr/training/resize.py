@@ -43,9 +43,9 @@ class PackedImages:
 
     @classmethod
     def open(cls, pixels: str | Path, manifest: str | Path, split: str | Path) -> "PackedImages":
-        """Open the packed images, their manifest and a split; all three have the same rows."""
+        """Open the packed images, their manifest and a split, which have the same rows; test images are left out."""
         table, sides = read_table(manifest), read_table(split)
-        return cls(
+        packed = cls(
             # copy-on-write, because torch warns about read-only arrays; nothing is written to the file
             images=torch.from_numpy(np.load(pixels, mmap_mode="c")),
             extents=table[["height", "width"]].to_numpy(),
@@ -54,6 +54,7 @@ class PackedImages:
             names=tuple(sides["image"]),
             labels=tuple(sides.drop_duplicates("class").sort_values("class")["label"]),
         )
+        return packed.subset(np.flatnonzero(~sides["test"])) if sides["test"].any() else packed
 
     @property
     def training_rows(self) -> NDArray[np.intp]:
