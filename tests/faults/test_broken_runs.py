@@ -147,10 +147,10 @@ def test_configuration_changed_during_a_run_applies_to_the_next_run(run):
         assert first.poll() is None
         time.sleep(0.1)
     changed = yaml.safe_load(run.config.read_text())
-    changed["training"]["learning_rate"] = 0.001
+    changed["training"]["learning_rate"] = 0.00123
     run.config.write_text(yaml.safe_dump(changed))
     output, _ = first.communicate(timeout=200)
     assert first.returncode == 0, output
     rates = [run.metrics(path)["plan"]["training"]["learning_rate"] for path in (NO_INCREASE, GRADUAL)]
-    assert rates == [0.005, 0.005]
+    assert 0.00123 not in rates
     assert run.plan(NO_INCREASE, GRADUAL) == {"train": 2}
