@@ -1,8 +1,3 @@
-def tested_on(path):
-    """Return a file that the test of the exported model needs, if there are test images."""
-    return path if settings.split.test else []
-
-
 rule export_model:
     input:
         recommendation="results/tables/recommendation.csv",
@@ -12,9 +7,15 @@ rule export_model:
             regime=grid.regimes,
             seed=grid.seeds,
         ),
-        images=lambda wildcards: tested_on(f"results/data/{wildcards.dataset}/images"),
-        split=lambda wildcards: tested_on(
-            f"results/data/{wildcards.dataset}/splits/seed{grid.seeds[0]}.csv"
+        images=branch(
+            settings.split.test > 0,
+            then="results/data/{dataset}/images",
+            otherwise=[],
+        ),
+        split=branch(
+            settings.split.test > 0,
+            then=f"results/data/{{dataset}}/splits/seed{grid.seeds[0]}.csv",
+            otherwise=[],
         ),
     output:
         directory("results/models/{dataset}"),
