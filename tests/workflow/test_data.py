@@ -129,7 +129,7 @@ def test_second_checkout_reuses_downloads_images_and_weights_of_the_cache(archiv
         "results/weights/resnet18.safetensors",
     )
     first = run(tmp_path / "one", datasets, *targets, cache=cache, weights=str(weights))
-    assert "downscaling the images of served" in first.output
+    assert "served: downscaling images" in first.output
     assert [path for path, _ in server.requests] == ["/set.zip"]
 
     run(tmp_path / "two", datasets, *targets, cache=cache, weights=str(weights))

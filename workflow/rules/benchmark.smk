@@ -16,7 +16,7 @@ rule benchmark_inference:
         timing=settings.timing(),
         code=code_digest("benchmark_inference"),
     message:
-        "benchmarking inference of {wildcards.model}"
+        "{wildcards.model}: benchmarking inference"
     script:
         "../scripts/benchmark_inference.py"
 
@@ -44,7 +44,7 @@ rule benchmark_trained:
         timing=settings.timing(),
         code=code_digest("benchmark_trained"),
     message:
-        "benchmarking the trained models of {wildcards.dataset} {wildcards.model}"
+        "{wildcards.dataset} {wildcards.model}: benchmarking the trained models"
     script:
         "../scripts/benchmark_trained.py"
 

@@ -21,7 +21,7 @@ rule downscale:
         images=settings.downscaling(),
         code=code_digest("downscale"),
     message:
-        "downscaling the images of {wildcards.dataset}"
+        "{wildcards.dataset}: downscaling images"
     script:
         "../scripts/downscale.py"
 
@@ -46,7 +46,7 @@ rule pack_images:
     params:
         code=code_digest("pack_images"),
     message:
-        "packing the images of {wildcards.dataset}"
+        "{wildcards.dataset}: packing images"
     script:
         "../scripts/pack_images.py"
 
@@ -64,6 +64,6 @@ rule split:
         settings=settings.split.model_dump(),
         code=code_digest("split"),
     message:
-        "splitting {wildcards.dataset}, seed {wildcards.seed}"
+        "{wildcards.dataset}: splitting images, seed {wildcards.seed}"
     script:
         "../scripts/split.py"

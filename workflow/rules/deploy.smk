@@ -27,6 +27,6 @@ rule export_model:
         card=lambda wildcards: settings.model_card_data(wildcards.dataset),
         code=code_digest("export_model", "entr/deploy/predict.py"),
     message:
-        "exporting the recommended model of {wildcards.dataset}"
+        "{wildcards.dataset}: exporting the recommended model"
     script:
         "../scripts/export_model.py"

@@ -17,7 +17,7 @@ rule fetch_archive:
         source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
         code=code_digest("fetch_archive"),
     message:
-        "downloading the archive of {wildcards.dataset}"
+        "{wildcards.dataset}: downloading the archive"
     script:
         "../scripts/fetch_archive.py"
 
@@ -39,7 +39,7 @@ rule fetch_url_list:
         download=settings.download.model_dump(include=IN_URL_LISTS),
         code=code_digest("fetch_url_list"),
     message:
-        "downloading the URL list of {wildcards.dataset}"
+        "{wildcards.dataset}: downloading the images of the URL list"
     script:
         "../scripts/fetch_url_list.py"
 
@@ -58,7 +58,7 @@ rule fetch_torchvision:
         source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
         code=code_digest("fetch_torchvision"),
     message:
-        "downloading {wildcards.dataset} with torchvision"
+        "{wildcards.dataset}: downloading with torchvision"
     script:
         "../scripts/fetch_torchvision.py"
 
@@ -78,7 +78,7 @@ rule render_micrographs:
         source=lambda wildcards: settings.datasets[wildcards.dataset].origin(),
         code=code_digest("render_micrographs"),
     message:
-        "rendering the images of {wildcards.dataset}"
+        "{wildcards.dataset}: rendering images"
     script:
         "../scripts/render_micrographs.py"
 
@@ -100,7 +100,7 @@ rule link_images:
         ),
         code=code_digest("link_images"),
     message:
-        "linking the images of {wildcards.dataset}"
+        "{wildcards.dataset}: linking images"
     script:
         "../scripts/link_images.py"
 
@@ -121,7 +121,7 @@ rule fetch_weights:
         sha256=lambda wildcards: settings.weights_sha256.get(wildcards.model, ""),
         code=code_digest("fetch_weights"),
     message:
-        "fetching the pretrained weights of {wildcards.model}"
+        "{wildcards.model}: fetching initial weights"
     script:
         "../scripts/fetch_weights.py"
 

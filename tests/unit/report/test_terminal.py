@@ -73,7 +73,7 @@ def test_each_stage_is_announced_once_and_small_jobs_are_not(run):
         started(4, "plot_figure", figure="accuracy"),
         finished(2),
     )
-    assert lines == ["downscaling the images of ucm", "plotting the figures"]
+    assert lines == ["ucm: downscaling images", "plotting the figures"]
 
 
 def test_finished_cell_states_its_result_and_the_progress_of_the_grid(run, tmp_path):

@@ -64,7 +64,7 @@ RESOLUTION = _text("resolution", "Resolution of the evaluation: `phase`, `full` 
 TIME_BASIS = _text(
     "time_basis", "Basis of *T*: `training`, `forward` or `latency`; empty if the metric does not use *T*."
 )
-SIZE = _integer("size", "Image side, after multiplication by `scale`.", "px")
+SIZE = _integer("size", "Side length of the (square) image, after multiplication by `scale`.", "px")
 LABEL = _text("label", "True class.")
 PREDICTED = _text("predicted", "Predicted class.")
 IMAGE = _text("image", "Path of the downscaled image, relative to the folder of images.")
@@ -94,7 +94,8 @@ METRICS: Mapping[str, tuple[str, str]] = {
         (
             "distance",
             "1",
-            "Euclidean distance of the weights of the {} from their initial values, relative to the norm of these.",
+            "Euclidean distance of the weights of the {} from their initial values, relative to the norm of the "
+            "initial weights.",
         ),
         ("norm", "1", "Euclidean norm of the weights of the {}."),
     )
@@ -103,7 +104,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
 """Unit and meaning of each value of the column ``metric`` in ``tables/metrics.csv``."""
 
 HISTORY = (
-    _integer("epoch", "Number of the epoch in the cell, from 1."),
+    _integer("epoch", "Epoch number within the cell, starting from 1."),
     PHASE,
     SIZE,
     _text("layers", "Trained layers: `head` or `all`."),
@@ -116,9 +117,9 @@ HISTORY = (
     _number("images_per_second", "Throughput of the training steps.", "images/s"),
 )
 STEPS = (
-    _integer("step", "Number of the training step in the cell, from 1."),
+    _integer("step", "Training step number within the cell, starting from 1."),
     PHASE,
-    _integer("epoch", "Number of the epoch in the cell, from 1."),
+    _integer("epoch", "Epoch number within the cell, starting from 1."),
     SIZE,
     _number("rate_early", "Learning rate of the early layers."),
     _number("rate_late", "Learning rate of the late layers."),
@@ -129,7 +130,7 @@ STEPS = (
 LR_FIND = (
     PHASE,
     SIZE,
-    _integer("step", "Number of the step of the learning-rate finder in the phase, from 0."),
+    _integer("step", "Step number of the learning-rate finder within the phase, starting from 0."),
     _number("learning_rate", "Learning rate of the step."),
     _number("loss", "Smoothed cross-entropy.", "nats"),
 )
@@ -225,7 +226,7 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "tables/pairs.csv": Table(
-        "One row per pair of a cell and its control, stage, resolution and time basis.",
+        "One row per cell–control pair, stage, resolution and time basis.",
         (
             DATASET,
             MODEL,
@@ -278,7 +279,7 @@ TABLES: Mapping[str, Table] = {
                 "low_corrected",
                 f"{LOW} for further images of the same kind, corrected for overlapping folds (Nadeau & Bengio 2003).",
             ),
-            _number("high_corrected", f"{HIGH} for further images of the same kind, corrected in the same way."),
+            _number("high_corrected", f"{HIGH} for further images of the same kind, with the same correction."),
             _number("bootstrap_low", f"{LOW} of the BCa bootstrap; empty with fewer than eight replicates."),
             _number("bootstrap_high", f"{HIGH} of the BCa bootstrap; also empty with fewer than eight replicates."),
             _number("p", "Two-sided p-value of the sign-flip test; exact with up to 15 replicates."),
@@ -287,8 +288,12 @@ TABLES: Mapping[str, Table] = {
             _number("p_corrected", "Two-sided p-value that corresponds to the corrected interval."),
             _number("effect_size", "Standardised effect size: `mean` divided by `sd`."),
             _number("margin", "Equivalence margin for accuracy.", "fraction"),
-            _number("p_equivalent", "p-value of two one-sided tests: the accuracy is equivalent within the margin."),
-            _number("p_not_worse", "p-value of a one-sided test: the accuracy is not worse by more than the margin."),
+            _number(
+                "p_equivalent", "p-value of the equivalence test (TOST): the accuracy is equivalent within the margin."
+            ),
+            _number(
+                "p_not_worse", "p-value of the non-inferiority test: the accuracy is not worse by more than the margin."
+            ),
             _number("seeds_needed", "Seeds per dataset to detect a ratio of 1.05 with 80 % power."),
             _text("note", "Limitations of this sample size."),
         ),
@@ -311,10 +316,10 @@ TABLES: Mapping[str, Table] = {
             ),
             _text("verdict", "`yes`, `no`, `undecided` or `not tested`."),
             _text("metric", "The metric of `value`: `time`, `accuracy` or `efficiency`."),
-            _number("value", "Ratio to the comparator; for accuracies, difference to it."),
+            _number("value", "Ratio to the comparator; for accuracies, difference from the comparator."),
             _number("low", f"{LOW} of the value, for this target."),
             _number("high", f"{HIGH} of the value, for this target."),
-            _number("p", "p-value of the verdict; if it is undecided, of *yes*."),
+            _number("p", "p-value of the test that decides the verdict; if undecided, that of the test for *yes*."),
             _integer("replicates", "Number of replicates."),
             _text("sentence", "The answer as a sentence."),
             _number(
@@ -374,7 +379,8 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "tables/datasets.csv": Table(
-        "One row per dataset (Table 1). The columns of `traits` in the catalogue follow `title`.",
+        "One row per dataset (Table 1). Each trait listed under `traits` in the catalogue is added as a column after "
+        "`title`.",
         (
             DATASET,
             _text("title", "Title of the dataset."),
@@ -387,7 +393,7 @@ TABLES: Mapping[str, Table] = {
             _number("median_width_px", "Median width of the originals.", "px"),
             _number("median_height_px", "Median height of the originals.", "px"),
             _integer("unreadable_files", "Files that are not readable images."),
-            _integer("contradicting_labels", "Images rejected because a near-duplicate has another label."),
+            _integer("contradicting_labels", "Images rejected because a near-duplicate has a different label."),
             _integer("near_duplicates", "Images that are near-duplicates of another image that is used."),
             _integer("near_duplicate_pairs", "Pairs of near-duplicates with the same label."),
             _text("source", "Kind of source, as in the catalogue."),
@@ -441,7 +447,7 @@ TABLES: Mapping[str, Table] = {
         (
             SOURCE,
             _text("label", "Class of the file."),
-            _text("kind", "`not an image`, or `contradiction` if a near-duplicate has another label."),
+            _text("kind", "`not an image`, or `contradiction` if a near-duplicate has a different label."),
             _text("reason", "Reason for the rejection."),
         ),
     ),
@@ -469,7 +475,7 @@ TABLES: Mapping[str, Table] = {
     "data/<dataset>/originals/links.csv": Table(
         "One row per line of a URL list (only for `source: url_list`).",
         (
-            _integer("line", "Number of the line in the URL list; the line after the header is 2."),
+            _integer("line", "Line number in the URL list; the header is line 1."),
             _text("url", "URL without credentials or query string."),
             _text("label", "Class."),
             _text("sha256", "Expected SHA-256, if the list has one."),
@@ -516,8 +522,8 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "comparison/comparison.csv": Table(
-        "One row per dataset, model and regime of two compared runs, stage, time basis and metric, at the resolution "
-        "`phase`.",
+        "One row per dataset, model, regime, stage, time basis and metric that are common to the two compared runs, at "
+        "the resolution `phase`.",
         (
             DATASET,
             MODEL,
@@ -540,24 +546,26 @@ TABLES: Mapping[str, Table] = {
             _text("change_unit", "Unit of the change: `fraction`, or `ln` for a natural logarithm."),
             _number("sd", "Standard deviation of the paired differences."),
             _number("low", f"{LOW} of the change, on the same images (Student's t; Welch's t without pairing)."),
-            _number("high", f"{HIGH} of the change, likewise."),
+            _number("high", f"{HIGH} of the change, on the same images."),
             _number(
                 "low_corrected",
                 f"{LOW} for further images of the same kind, corrected for overlapping folds; empty without pairing.",
             ),
-            _number("high_corrected", f"{HIGH} for further images of the same kind; likewise."),
+            _number("high_corrected", f"{HIGH} for further images of the same kind; also empty without pairing."),
             _text("note", "Limitations of the comparison."),
         ),
     ),
     "comparison/predictions.csv": Table(
-        "One row per cell that both compared runs have.",
+        "One row per cell common to the two compared runs.",
         (
             *CELL,
             Column("same_images", "boolean", "Whether both runs validate on the same images with the same labels."),
             Column("identical", "boolean", "Whether all predictions and probabilities are equal digit for digit."),
-            _integer("predictions", "Number of predictions that both runs have."),
+            _integer("predictions", "Number of predictions common to both runs."),
             _integer("changed", "Number of these whose predicted class differs."),
-            _number("largest_difference", "Largest absolute difference of a probability; empty if there is none."),
+            _number(
+                "largest_difference", "Largest absolute difference in predicted probability; empty if there is none."
+            ),
         ),
     ),
     "comparison/differences.csv": Table(
@@ -566,7 +574,7 @@ TABLES: Mapping[str, Table] = {
             _text("section", "`configuration`, `code`, `machine`, `packages` or `images`."),
             _text("key", "What differs."),
             _text("before", "Value in the earlier run; empty if it is not set."),
-            _text("after", "Value in the later run; likewise."),
+            _text("after", "Value in the later run; empty if it is not set."),
         ),
     ),
     "runtime_estimate.csv": Table(

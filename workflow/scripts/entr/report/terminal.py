@@ -23,20 +23,20 @@ from entr.metrics.labels import FINAL, PHASE
 
 TRAIN = "train"
 LINES = {
-    "fetch_archive": "downloading {dataset}",
-    "fetch_url_list": "downloading {dataset}",
-    "fetch_torchvision": "downloading {dataset}",
-    "render_micrographs": "rendering the images of {dataset}",
-    "link_images": "linking the images of {dataset}",
-    "fetch_weights": "downloading the weights of {model}",
-    "downscale": "downscaling the images of {dataset}",
-    "downscale_folder": "downscaling the images of {dataset}",
+    "fetch_archive": "{dataset}: downloading images",
+    "fetch_url_list": "{dataset}: downloading images",
+    "fetch_torchvision": "{dataset}: downloading images",
+    "render_micrographs": "{dataset}: rendering images",
+    "link_images": "{dataset}: linking images",
+    "fetch_weights": "{model}: downloading initial weights",
+    "downscale": "{dataset}: downscaling images",
+    "downscale_folder": "{dataset}: downscaling images",
     "benchmark_inference": "benchmarking inference",
     "benchmark_trained": "benchmarking inference",
     "aggregate_metrics": "computing the tables and the answer",
     "plot_figure": "plotting the figures",
     "plot_sample_images": "plotting the figures",
-    "export_model": "exporting the recommended model of {dataset}",
+    "export_model": "{dataset}: exporting the recommended model",
     "render_report": "rendering the report",
 }
 """What starts with the first job of a rule; each line is printed once. Jobs of other rules are only counted."""
