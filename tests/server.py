@@ -24,8 +24,10 @@ class File:
     """Whether responses have an ETag, which allows clients to resume."""
     gzipped: bool = False
     has_length: bool = True
-    trickles: bool = False
-    """Send one byte at intervals, endlessly."""
+    trickles: str = ""
+    """Send bytes at intervals, endlessly, as part of the ``headers``, the ``chunk size`` or the ``body``."""
+    stays_open: bool = False
+    """Leave the connection open after the last byte, without having announced a length."""
     pause: threading.Event | None = None
     """Stop in the middle of a response until this is set."""
     content_type: str = "application/octet-stream"
@@ -105,6 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         rest = content[begin:]
         self.send_response(206 if begin else 200)
         self.send_header("Content-Type", file.content_type)
+        if file.trickles == "headers":
+            self.flush_headers()
+            self._trickle(b"X-Header: x", served)
+        elif file.trickles == "chunk size":
+            self.send_header("Transfer-Encoding", "chunked")
         for name, value in file.headers.items():
             self.send_header(name, value)
         if begin:
@@ -125,10 +132,11 @@ class Handler(BaseHTTPRequestHandler):
         half = len(rest) // 2
         self.close_connection = not file.has_length
         if file.trickles:
-            while not served.stopped.is_set():
-                self.wfile.write(b"x")
-                self.wfile.flush()
-                time.sleep(0.05)
+            self._trickle(b"0" if file.trickles == "chunk size" else b"x", served)
+        elif file.stays_open:
+            self.wfile.write(rest)
+            self.wfile.flush()
+            served.stopped.wait(60)
         elif file.interruptions:
             file.interruptions -= 1
             self.wfile.write(rest[:half])
@@ -139,6 +147,12 @@ class Handler(BaseHTTPRequestHandler):
             if file.pause:
                 file.pause.wait(60)
             self.wfile.write(rest[half:])
+
+    def _trickle(self, data, served):
+        while not served.stopped.is_set():
+            self.wfile.write(data)
+            self.wfile.flush()
+            time.sleep(0.05)
 
 
 class QuietServer(ThreadingHTTPServer):

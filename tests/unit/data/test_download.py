@@ -171,13 +171,25 @@ def test_redirect_to_a_local_file_is_refused(server, download):
 
 def test_trickling_server_fails_by_its_speed(server, download):
     with pytest.raises(EntrError, match=r"slower than 1000 bytes per second \(download\.min_speed\)"):
-        download(server.add("/a.zip", trickles=True, has_length=False), settings=IMPATIENT)
+        download(server.add("/a.zip", trickles="body", has_length=False), settings=IMPATIENT)
 
 
 def test_silent_server_times_out(server, download):
     url = server.add("/a.zip", CONTENT, pause=threading.Event())
     with pytest.raises(EntrError, match="timed out"):
         download(url, settings=IMPATIENT)
+
+
+@pytest.mark.parametrize("part", ["headers", "chunk size"])
+def test_server_that_never_completes_its_headers_times_out(server, download, part):
+    with pytest.raises(EntrError, match="timed out"):
+        download(server.add("/a.zip", trickles=part, has_length=False), settings=IMPATIENT)
+
+
+def test_connection_that_stays_open_after_the_last_byte_times_out(server, download, tmp_path):
+    with pytest.raises(EntrError, match="timed out"):
+        download(server.add("/a.zip", CONTENT, stays_open=True, has_length=False), settings=IMPATIENT)
+    assert not (tmp_path / "archive").exists()
 
 
 @pytest.mark.parametrize("has_length", [True, False])

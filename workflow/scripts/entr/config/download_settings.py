@@ -18,7 +18,7 @@ class DownloadSettings(FrozenModel):
     """
 
     timeout: PositiveFloat = 30
-    """Seconds without data, or below `min_speed`, after which an attempt is aborted."""
+    """Seconds without data, without complete headers, or below `min_speed`, after which an attempt is aborted."""
     min_speed: NonNegativeFloat = 1000
     """Minimum speed in bytes per second."""
     retries: NonNegativeInt = 4

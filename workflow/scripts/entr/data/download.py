@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -17,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tqdm import tqdm
 
 from entr.config.download_settings import DownloadSettings
+from entr.data.http_session import deadline, open_session
 from entr.jobs.errors import EntrError
 
 log = logging.getLogger("entr")
@@ -87,7 +89,7 @@ def download(
     problems = []
     for url in urls:
         try:
-            with requests.Session() as session:
+            with open_session() as session:
                 download_one(session, url, destination, settings, n_bytes=n_bytes, progress_bar=True)
             verify(destination, n_bytes, checksums)
         except DownloadError as error:
@@ -241,7 +243,7 @@ def _attempt(
                 _receive(response, part, size, settings, progress)
     except requests.exceptions.SSLError as error:
         raise DownloadError("TLS error: untrusted certificate, or a server without TLS") from error
-    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.TimeoutError) as error:
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError) as error:
         raise TransientDownloadError("timed out" if _is_timeout(error) else "connection failed") from error
     except urllib3.exceptions.ProtocolError as error:
         raise TransientDownloadError("connection interrupted") from error
@@ -255,7 +257,7 @@ def _attempt(
 
 
 def _is_timeout(error: Exception) -> bool:
-    return isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError)
+    return isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError)
 
 
 def _is_already_complete(response: requests.Response, part: Path) -> bool:
@@ -306,7 +308,7 @@ def _receive(
     response: requests.Response, part: Path, size: _SizeLimits, settings: DownloadSettings, progress: tqdm
 ) -> None:
     with part.open("ab") as file:
-        for chunk in _check_speed(_chunks(response), settings):
+        for chunk in _check_speed(_chunks(response, settings), settings):
             file.write(chunk)
             progress.update(len(chunk))
             try:
@@ -316,9 +318,14 @@ def _receive(
                 raise
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
+def _chunks(response: requests.Response, settings: DownloadSettings) -> Iterator[bytes]:
     """Yield bytes as they arrive, where `iter_content` would wait for a whole chunk of a slow server."""
-    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+    while True:
+        # with chunked encoding, a server can also send the length of a chunk byte by byte
+        with deadline(settings.timeout, response.raw.shutdown) if response.raw.chunked else nullcontext():
+            chunk = response.raw.read1(CHUNK_BYTES, decode_content=True)
+        if not chunk:
+            return
         yield chunk
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
 import torch
 import torchvision
 from safetensors.torch import load_file, save
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download
+from entr.data.http_session import open_session
 from entr.jobs.errors import EntrError, one_line
 from entr.jobs.files import atomic_write, sha256
 from entr.jobs.locks import exclusive_lock
@@ -107,7 +107,7 @@ def _download(model: str, cache: Path, settings: DownloadSettings) -> _Source:
     try:
         if isinstance(address, str):
             path = cache / Path(address).name
-            with requests.Session() as session:
+            with open_session() as session:
                 download.download_one(session, address, path, settings, progress_bar=True)
         else:
             import huggingface_hub  # noqa: PLC0415  only the models of timm need it

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download, image_formats
+from entr.data.http_session import open_session
 from entr.data.sources import staging
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import write_table
@@ -221,7 +222,7 @@ def _download_queue(
 ) -> list[Link]:
     """Download one link after the other, until the run is interrupted or another thread fails."""
     downloaded = []
-    with requests.Session() as session, _set_on_error(stop):
+    with open_session() as session, _set_on_error(stop):
         for link in queue:
             if stop.is_set():
                 break
