@@ -136,7 +136,7 @@ class Case:
 
     def epochs(self) -> dict[str, Epoch]:
         """Return an epoch of each implementation."""
-        loaders = self.trainer.loaders(self.trainer.resize(self.size))
+        loaders = self.trainer.loaders_at(self.size)
         steps = len(loaders.train)
 
         def entr() -> float:

@@ -176,7 +176,7 @@ class CellHarness:
 
     def set_image_size(self, size: int) -> None:
         """Train on images of this side in px from now on."""
-        self.learner.dls = self.trainer.loaders(self.trainer.resize(size))
+        self.learner.dls = self.trainer.loaders_at(size)
 
     @property
     def steps_per_epoch(self) -> int:

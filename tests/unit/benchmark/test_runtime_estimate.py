@@ -17,14 +17,15 @@ TRAINING = Training(
 def test_seconds_of_a_cell_follow_from_its_plan():
     plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=32, tta=32), pretrained=True)
     units = UnitTimes(
-        start=5, resize={24: 0.1, 32: 0.2, 40: 0.3}, step={(24, "head"): 1, (32, "all"): 4},
+        start=5, resize={24: 0.1, 32: 0.2, 40: 0.3},
+        step={(24, "head"): 1, (32, "all"): 4}, warm_up={(24, "head"): 3, (32, "all"): 2},
         forward={24: 0.01, 32: 0.02, 40: 0.04}, training_images=95, validation_images=10,
     )  # fmt: skip
     parts = units.seconds_of(plan)
     assert parts["starting"] == 5
     assert parts["resize"] == pytest.approx(0.1 + 0.2)
     assert parts["training"] == 2 * 9 * 1 + 9 * 4
-    assert parts["lr_finder"] == 6 * (1 + 4)
+    assert parts["lr_finder"] == 6 * (1 + 4) + 3 + 2
     assert parts["validation"] == pytest.approx(10 * (2 * 0.01 + 0.02))
     stages = 10 * 0.01 + 105 * 0.04 + 10 * 0.02 + 105 * 0.04
     assert parts["evaluation"] == pytest.approx(stages + 2 * 10 * (0.02 + 0.04) + 10 * 0.01)

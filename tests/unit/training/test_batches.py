@@ -63,8 +63,7 @@ def test_incomplete_batch_is_dropped_only_while_shuffling():
 def test_size_is_drawn_for_each_batch_and_counted():
     packed = packed_gradients([(60, 60)] * 40)
     crops = [CropDataset(resize_images(packed, size, "crop", CPU), np.arange(40), augmented=True) for size in (20, 30)]
-    torch.manual_seed(0)
-    drawn = MixedSizeDataset(crops)
+    drawn = MixedSizeDataset(crops, seed=0)
     batches = make_loader(drawn, 4, PLAIN, shuffle=True)
     sizes = [batch.shape[-1] for _ in range(3) for batch, _ in batches]
     assert set(sizes) == {20, 30}

@@ -19,7 +19,7 @@ def test_images_are_resized_without_aliasing():
     board = np.indices((60, 60)).sum(0) % 2 * 255
     packed = packed_gradients([(60, 60)])
     packed.images[0] = torch.from_numpy(board)[..., None]
-    ours = resize_images(packed, 20, "crop", CPU).images[0].permute(1, 2, 0).numpy()
+    ours = resize_images(packed, 20, "crop", CPU).pixels.view(20, 20, 3).numpy()
     theirs = np.asarray(Image.fromarray(packed.images[0].numpy()).resize((20, 20), Image.Resampling.BILINEAR))
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert 100 < ours.min() <= ours.max() < 155
@@ -56,10 +56,11 @@ def test_upsampled_images_have_the_size_of_the_large_and_the_detail_of_the_small
     board = np.indices((60, 60)).sum(0) // 4 % 2 * 255
     packed.images[0] = torch.from_numpy(board)[..., None]
     blurred, sharp = resize_images(packed, 10, method, CPU, upsample_to=40), resize_images(packed, 40, method, CPU)
-    assert blurred.images.shape == sharp.images.shape
+    assert blurred.pixels.shape == sharp.pixels.shape
     assert torch.equal(blurred.extents, sharp.extents)
     assert blurred.size == 40
-    contrast = [one.images[0, 0, :40, :40].float().std() for one in (blurred, sharp)]
+    first = [one.pixels[one.begins[0] :][: 40 * 40] for one in (blurred, sharp)]
+    contrast = [pixels[:, 0].float().std() for pixels in first]
     assert contrast[0] < 0.3 * contrast[1]
 
 
@@ -71,12 +72,33 @@ def test_images_that_do_not_fit_on_the_device_stay_on_the_host_and_batches_are_c
     assert packed.images.device == CPU
     assert "do not fit" in caplog.text
     assert "0.0 GB" in caplog.text
-    resized = ResizedImages(packed.images.permute(0, 3, 1, 2), torch.full((4, 2), 60), torch.arange(4), 60, device)
+    pixels, extents = packed.images.reshape(-1, 3), torch.full((4, 2), 60)
+    resized = ResizedImages(pixels, 60 * 60 * torch.arange(4), extents, torch.arange(4), 60, device)
     ((images, classes),) = make_loader(
         CropDataset(resized, np.arange(4), augmented=True), 4, Augmentation(), shuffle=True
     )
     assert images.device == classes.device == device
     assert images.shape == (4, 3, 60, 60)
+
+
+def test_extreme_aspect_ratios_do_not_determine_the_memory_of_all_images():
+    packed = packed_gradients([(60, 4), (4, 60), *[(60, 60)] * 98])
+    # a canvas for both strips would have 900 x 900 px for each image
+    assert len(resize_images(packed, 60, "crop", CPU).pixels) == 2 * 60 * 900 + 98 * 60 * 60
+
+
+def test_squares_are_cropped_from_images_of_any_shape():
+    shapes = [(60, 40), (60, 60), (30, 60), (60, 40), (60, 4)]
+    packed, rows = packed_gradients(shapes), np.array([4, 0, 3, 2])
+    packed.images.random_(generator=torch.Generator().manual_seed(0))
+    corners = torch.rand(len(rows), 2, generator=torch.Generator().manual_seed(1))
+    squares = resize_images(packed, 20, "crop", CPU, rows=rows).crop(torch.arange(len(rows)), corners)
+    for row, corner, square in zip(rows, corners, squares, strict=True):
+        height, width = shapes[row]
+        new = (round(20 * height / min(height, width)), round(20 * width / min(height, width)))
+        whole = functional.resize(packed.images[row, :height, :width].permute(2, 0, 1), list(new), antialias=True)
+        top, left = ((torch.tensor(new) - 20) * corner).round().int().tolist()
+        assert torch.equal(square, whole[:, top : top + 20, left : left + 20])
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (40, 60), (61, 37), (97, 130)])

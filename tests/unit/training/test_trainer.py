@@ -13,7 +13,7 @@ from fastai.callback.core import Callback
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from entr.config.regimes import Regime
+from entr.config.regimes import RandomSizes, Regime
 from entr.config.training import LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
@@ -252,6 +252,51 @@ def test_fine_tuning_reaches_every_layer_with_lower_learning_rates_for_earlier_o
     trained = spy.seen[SETTINGS.lr_finder.steps :]
     assert all(all(seen["gradients"]) and all(seen["training"]) for seen in trained)
     assert trained[0]["rates"] == pytest.approx([0.01 / 9, 0.01 / 3, 0.01])
+
+
+class Draws(Callback):
+    """Recorder of the classes of each batch, and of the state of the generator of the augmentation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def before_batch(self):
+        self.seen.append((self.yb[0].tolist(), torch.get_rng_state().tolist()))
+
+
+def test_phases_with_several_sizes_share_the_order_of_batches_and_the_augmentation(dataset):
+    draws = []
+    for size in (24, (24, 32), RandomSizes(random=(24, 32))):
+        plan = Plan.of(SETTINGS, Regime(**SIZES | {"sgdr": size}), pretrained=False)
+        made = Trainer(CELL, plan, packed_images(dataset), None, Clock(torch.device("cpu")))
+        recorder = Draws()
+        made._find_learning_rate = lambda *_: 0.01
+        made.learner.add_cb(recorder)
+        made.train(plan.phases[0])
+        draws.append(recorder.seen)
+    assert draws[0] == draws[1] == draws[2]
+
+
+def test_training_images_are_resized_once_per_size_and_outside_of_validation(dataset, monkeypatch):
+    resize, calls = Trainer.resize, []
+
+    def spy(self, size, rows, upsample_to=None):
+        calls.append((size, len(rows)))
+        return resize(self, size, rows, upsample_to)
+
+    monkeypatch.setattr(Trainer, "resize", spy)
+    monkeypatch.setattr(Trainer, "_find_learning_rate", lambda *_: 0.01)
+    plan = Plan.of(SETTINGS, Regime(**SIZES | {"sgdr": 32}), pretrained=False)
+    made = Trainer(CELL, plan, packed_images(dataset), None, Clock(torch.device("cpu")))
+    # a few images warm the device up before anything is timed
+    assert {size for size, _ in calls} == {32}
+    calls.clear()
+    made.train(plan.phases[0])
+    assert calls == [(32, 56), (32, 14)]
+    assert made.clock.seconds["resize"] > 0
+    calls.clear()
+    made.train(plan.phases[1])
+    assert calls == [(32, 14)]
 
 
 class WeightsBeforeFit(Callback):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.core import Callback, CancelValidException
 
 from entr.config.training import Layers
 from entr.config.training_plan import Plan
@@ -24,7 +24,7 @@ from entr.training.batches import CropDataset, make_loader
 from entr.training.clock import Clock
 from entr.training.errors import micro_batch_size
 from entr.training.learner import set_trainable
-from entr.training.resize import PackedImages
+from entr.training.resize import PackedImages, ResizedImages
 from entr.training.trainer import Trainer
 
 log = logging.getLogger("entr")
@@ -39,28 +39,31 @@ SECONDS_PER_JOB = 3
 """Duration of each of them: mostly the start of a process."""
 
 
-class FirstStepsTimer(Callback):
-    """Timer of the first training steps of an epoch, which cancels the rest of it."""
+class HalvesTimer(Callback):
+    """Timer of each half of an epoch, whose steps are not waited for one by one; it skips validation."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.seconds: list[float] = []
+    order = -100  # before other callbacks
 
-    def before_batch(self) -> None:  # noqa: D102
-        torch_device.synchronize(self.device)
-        self.begin = time.perf_counter()
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def before_train(self) -> None:  # noqa: D102
+        self.times = [self.clock.now()]
 
     def after_batch(self) -> None:  # noqa: D102
-        if not self.training:
-            return
-        torch_device.synchronize(self.device)
-        self.seconds.append(time.perf_counter() - self.begin)
-        if len(self.seconds) >= 2 * TIMED_STEPS:
-            raise CancelEpochException
+        if self.training and 2 * (self.iter + 1) == self.n_iter:
+            self.times.append(self.clock.now())
 
-    def seconds_per_step(self) -> float:
-        """Return the median seconds per step after warm-up."""
-        return median(self.seconds[len(self.seconds) // 2 :])
+    def after_train(self) -> None:  # noqa: D102
+        self.times.append(self.clock.now())
+
+    def before_validate(self) -> None:  # noqa: D102
+        raise CancelValidException
+
+    def seconds(self) -> tuple[float, float]:
+        """Return the seconds of the first and of the second half."""
+        begin, middle, end = self.times
+        return middle - begin, end - middle
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class UnitTimes:
     """Of resizing all images, by size in px."""
     step: Mapping[tuple[int, Layers], float]
     """Of a training step, by size and trained layers."""
+    warm_up: Mapping[tuple[int, Layers], float]
+    """Of what the first steps at a size take longer, such as autotuning and compilation, by size and trained layers."""
     forward: Mapping[int, float]
     """Of predicting one image, by size."""
     training_images: int
@@ -87,11 +92,14 @@ class UnitTimes:
         for phase in plan.phases:
             for size in phase.stored_sizes():
                 parts["resize"] += self.resize[size]
-                parts["lr_finder"] += training.lr_finder.steps * self.step[phase.upsample_to or size, phase.layers]
+                # the finder counts micro-batches
+                steps = training.lr_finder.steps / training.gradient_accumulation
+                parts["lr_finder"] += steps * self.step[phase.upsample_to or size, phase.layers]
             for epoch in range(phase.epochs):
                 size = phase.input_size_in(epoch)
                 parts["training"] += steps_per_epoch * self.step[size, phase.layers]
                 parts["validation"] += self.validation_images * self.forward[size]
+        parts["lr_finder"] += sum(self.warm_up[key] for key in _trained(plan))
         parts["evaluation"] = self._evaluation_seconds(plan)
         return parts
 
@@ -107,6 +115,11 @@ class UnitTimes:
         return seconds + images * sum(self.forward[side] for side in training.evaluation_sizes)
 
 
+def _trained(plan: Plan) -> set[tuple[int, Layers]]:
+    """Return the combinations of size and trained layers of a plan."""
+    return {(size, phase.layers) for phase in plan.phases for size in phase.input_sizes()}
+
+
 def measure_unit_times(
     dataset: str, model: str, plans: Sequence[Plan], packed: PackedImages, weights: str | None, device: torch.device
 ) -> UnitTimes:
@@ -117,23 +130,23 @@ def measure_unit_times(
     start = time.perf_counter() - begin
     training = plans[0].training
     phases = [phase for plan in plans for phase in plan.phases]
-    trained = {(phase.upsample_to or size, phase.layers) for phase in phases for size in phase.stored_sizes()}
+    trained = set().union(*map(_trained, plans))
     sizes = {size for size, _ in trained} | {size for phase in phases for size in phase.stored_sizes()}
     sizes |= {training.full_size, *training.evaluation_sizes, *(plan.tta_size for plan in plans)}
     resize: dict[int, float] = {}
     step: dict[tuple[int, Layers], float] = {}
+    warm_up: dict[tuple[int, Layers], float] = {}
     forward: dict[int, float] = {}
     for size in sorted(sizes):
         begin = trainer.clock.now()
-        images = trainer.resize(size)
+        images = trainer.resize(size, packed.training_rows)
         resize[size] = trainer.clock.now() - begin
-        trainer.learner.dls = trainer.loaders(images)
         for layers in sorted({layers for side, layers in trained if side == size}):
-            step[size, layers] = _seconds_per_step(trainer, layers)
-        rows = packed.validation_rows[: 2 * training.batch_size]
-        some = CropDataset(images, rows, augmented=False)
-        forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(rows)
-    return UnitTimes(start, resize, step, forward, len(packed.training_rows), len(packed.validation_rows))
+            first, second = _seconds_of_steps(trainer, images, layers)
+            step[size, layers], warm_up[size, layers] = second / TIMED_STEPS, max(0.0, first - second)
+        some = CropDataset(images, np.arange(len(images))[: 2 * training.batch_size], augmented=False)
+        forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(some)
+    return UnitTimes(start, resize, step, warm_up, forward, len(packed.training_rows), len(packed.validation_rows))
 
 
 def _prediction_seconds(trainer: Trainer, images: CropDataset) -> float:
@@ -145,13 +158,16 @@ def _prediction_seconds(trainer: Trainer, images: CropDataset) -> float:
     return trainer.clock.now() - begin
 
 
-def _seconds_per_step(trainer: Trainer, layers: Layers) -> float:
+def _seconds_of_steps(trainer: Trainer, images: ResizedImages, layers: Layers) -> tuple[float, float]:
+    """Return the seconds of the first training steps, and of as many more."""
+    n_images = 2 * TIMED_STEPS * min(trainer.settings.batch_size, len(images))
+    training = CropDataset(images, np.resize(np.arange(len(images)), n_images), augmented=True)
+    trainer.learner.dls = trainer.loaders(training, training)
     set_trainable(trainer.learner, layers)
-    timer = FirstStepsTimer(trainer.device)
+    timer = HalvesTimer(trainer.clock)
     with trainer.learner.no_logging(), trainer.learner.no_bar():
-        while len(timer.seconds) < 2 * TIMED_STEPS:
-            trainer.learner.fit(1, cbs=timer, reset_opt=True)
-    return timer.seconds_per_step()
+        trainer.learner.fit(1, cbs=timer, reset_opt=True)
+    return timer.seconds()
 
 
 def write_estimate(

@@ -1,13 +1,14 @@
 """Batches of device-resident images: an index, a crop and augmentation; no decoding, workers or copies.
 
-The images of a dataset are one array, moved to the device once, and resized once per phase. A batch is
-an index into that array, a crop, and the augmentation that was drawn for the epoch.
+The images of a dataset are one array, moved to the device once, and resized when the image size changes. A batch is
+an index into the resized images, a crop, and the augmentation that was drawn for the epoch.
 """
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -61,6 +62,11 @@ class CropDataset:
     rows: NDArray[np.intp]
     augmented: bool
 
+    @classmethod
+    def of(cls, resized: ResizedImages, *, augmented: bool) -> Self:
+        """Return squares of all images."""
+        return cls(resized, np.arange(len(resized)), augmented)
+
     @property
     def device(self) -> torch.device:
         """Where batches are needed."""
@@ -69,7 +75,7 @@ class CropDataset:
     @property
     def storage(self) -> torch.device:
         """Where the images are kept."""
-        return self.resized.images.device
+        return self.resized.pixels.device
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,7 +89,7 @@ class CropDataset:
             Rows of the images, int64 of shape (b,), where the images are kept.
         corners : Tensor
             Upper left corner of each square as a fraction of the free room, as in
-            `AugmentationParams`.
+            `AugmentationParams`, where the images are kept.
 
         Returns
         -------
@@ -92,16 +98,8 @@ class CropDataset:
         classes : Tensor
             int64, shape (b,).
         """
-        source = self.resized
-        if source.images.shape[2:] == (source.size, source.size):
-            squares = source.images[rows]
-        else:
-            side = torch.arange(source.size, device=rows.device)
-            room = source.extents[rows] - source.size
-            top, left = (room * corners.to(rows.device)).round().long().unbind(1)
-            y, x = top[:, None] + side, left[:, None] + side
-            squares = source.images[rows[:, None, None], :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
-        return squares.to(self.device), source.classes[rows].to(self.device)
+        squares = self.resized.crop(rows, corners)
+        return squares.to(self.device), self.resized.classes[rows].to(self.device)
 
 
 class MixedSizeDataset:
@@ -111,10 +109,13 @@ class MixedSizeDataset:
     ----------
     datasets : sequence of CropDataset
         The same images at several sizes.
+    seed : int
+        Seed of the sizes, which are drawn by a generator of their own: the order and the augmentation of the images are
+        those of regimes with a single size.
     """
 
-    def __init__(self, datasets: Sequence[CropDataset]) -> None:
-        self.datasets = datasets
+    def __init__(self, datasets: Sequence[CropDataset], seed: int) -> None:
+        self.datasets, self.generator = datasets, random.Random(seed)
         self.rows, self.augmented = datasets[0].rows, datasets[0].augmented
         self.device, self.storage = datasets[0].device, datasets[0].storage
         self.passes: Counter[int] = Counter()
@@ -125,7 +126,7 @@ class MixedSizeDataset:
 
     def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
         """Return squares and class numbers, as `CropDataset.crop` does, and count them by size."""
-        drawn = self.datasets[int(torch.randint(len(self.datasets), ()))]
+        drawn = self.generator.choice(self.datasets)
         self.passes[drawn.resized.size] += len(rows)
         return drawn.crop(rows, corners)
 
@@ -176,12 +177,13 @@ class DeviceLoader(DataLoader):
         data = self.dataset
         order = data.rows[list(samples)]
         drawn = AugmentationParams.draw(self.augmentation, len(order)) if data.augmented else None
-        params = (drawn or AugmentationParams.identity(len(order))).to(data.device)
+        on_host = drawn or AugmentationParams.identity(len(order))
+        params, corners = on_host.to(data.device), on_host.corners.to(data.storage)
         rows = torch.from_numpy(order).to(data.storage)
         for batch in chunked(range(len(rows)), self.bs, self.drop_last):
             for part in chunked(batch, -(-self.bs // self.n_parts)):
                 which = slice(part[0], part[-1] + 1)
-                squares, classes = data.crop(rows[which], params.corners[which])
+                squares, classes = data.crop(rows[which], corners[which])
                 yield self._augment_and_normalise(squares, params[which]), classes
 
     def _augment_and_normalise(self, squares: Tensor, params: AugmentationParams) -> Tensor:

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.data.core import DataLoaders
+from fastai.callback.schedule import LRFinder, ParamScheduler
 from fastai.learner import AvgSmoothLoss, Learner, Recorder
 from torch import Tensor
 
 from entr.config.training_plan import PhasePlan
 from entr.jobs.errors import EntrError
+from entr.training.batches import ImageDataset
 from entr.training.cell_state import CellState
 from entr.training.progress_log import Progress, relative_work
 
@@ -42,16 +43,41 @@ def device_recorder() -> Recorder:
     return recorder
 
 
+class InMemoryLRFinder(LRFinder):
+    """fastai's learning-rate finder, which otherwise restores the model from a file."""
+
+    def __init__(self, start: float, end: float, steps: int) -> None:
+        super().__init__(start, end, steps)
+        # fastai makes at least six steps, which is more than a scaled-down experiment has time for
+        self.num_it = steps
+
+    def before_fit(self) -> None:  # noqa: D102
+        ParamScheduler.before_fit(self)
+        # on the host, so that the peak memory is that of training
+        self.initial = {name: tensor.to("cpu", copy=True) for name, tensor in self.model.state_dict().items()}
+        self.best_loss = math.inf
+
+    def after_fit(self) -> None:  # noqa: D102
+        self.opt.zero_grad()
+        self.model.load_state_dict(self.initial)
+
+
 class SizeByEpoch(Callback):
-    """The image size of each epoch, set before its training is timed."""
+    """The images of each epoch, set before its training is timed; all epochs share the random numbers of one loader.
+
+    Parameters
+    ----------
+    datasets : sequence of (ImageDataset, ImageDataset)
+        The training and the validation images of each epoch.
+    """
 
     order = -101
 
-    def __init__(self, loaders: Sequence[DataLoaders]) -> None:
-        self.loaders = loaders
+    def __init__(self, datasets: Sequence[tuple[ImageDataset, ImageDataset]]) -> None:
+        self.datasets = datasets
 
     def before_epoch(self) -> None:  # noqa: D102
-        self.learn.dls = self.loaders[self.epoch]
+        self.dls.train.dataset, self.dls.valid.dataset = self.datasets[self.epoch]
 
 
 class CompiledSteps(Callback):

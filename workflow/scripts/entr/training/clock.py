@@ -16,7 +16,7 @@ from entr.metrics.cell_metrics import Seconds
 
 @dataclass
 class Clock:
-    """Seconds per part of the wall time; the device is synchronised at each reading."""
+    """Seconds per part of the wall time."""
 
     device: torch.device
     started: float = field(default_factory=time.perf_counter)
@@ -34,8 +34,12 @@ class Clock:
         return clock
 
     def now(self) -> float:
-        """Return the seconds since the clock started."""
+        """Return the seconds since the clock started, once the device has finished."""
         torch_device.synchronize(self.device)
+        return self.host_now()
+
+    def host_now(self) -> float:
+        """Return the seconds since the clock started, without waiting for the device."""
         return time.perf_counter() - self.started
 
     @contextmanager
@@ -76,6 +80,7 @@ class EpochClock(Callback):
         self.begin = self.clock.now()
 
     def after_train(self) -> None:  # noqa: D102
+        self.issue_seconds = self.clock.host_now() - self.begin
         self.training_seconds = self.clock.now() - self.begin
         self.clock.seconds["training"] += self.training_seconds
 

@@ -13,7 +13,7 @@ from entr.metrics.cell_metrics import Evaluation, LayerGroup, Quality, Resolutio
 from entr.metrics.scores import quality
 from entr.training.batches import CropDataset, make_loader
 from entr.training.errors import device_errors, micro_batch_size
-from entr.training.resize import ResizedImages, resize_images
+from entr.training.resize import ResizedImages
 from entr.training.seeding import seed_all
 from entr.training.trainer import Trainer
 
@@ -74,8 +74,7 @@ class Evaluator:
         """
         trainer = self.trainer
         with device_errors(trainer.cell, self.settings, trainer.device, "evaluation", size):
-            subset = self.packed.subset(self.packed.validation_rows if rows is None else rows)
-            images = resize_images(subset, size, self.settings.resize_method, trainer.device)
+            images = trainer.resize(size, self.packed.validation_rows if rows is None else rows)
             seed_all(trainer.cell.seed, "views")
             n_augmented = self.settings.tta_views if with_tta else 0
             views = [self._predict_view(images, augmented=augmented) for augmented in [False] + [True] * n_augmented]
@@ -83,7 +82,7 @@ class Evaluator:
 
     def _predict_view(self, images: ResizedImages, *, augmented: bool) -> Tensor:
         loader = make_loader(
-            CropDataset(images, np.arange(len(images.classes)), augmented),
+            CropDataset.of(images, augmented=augmented),
             micro_batch_size(self.settings),
             self.settings.augmentation,
             statistics=self.trainer.statistics,

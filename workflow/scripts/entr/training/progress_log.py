@@ -1,7 +1,6 @@
 """Progress of a cell in the log, with an estimate of the remaining time."""
 
 import logging
-import time
 
 from entr.config.training_plan import PhasePlan, Plan
 from entr.metrics.cell_metrics import Cell
@@ -34,7 +33,7 @@ class Progress:
 
     def is_due(self) -> bool:
         """Tell whether the last line is long ago, without waiting for the device."""
-        return time.perf_counter() - self.clock.started > self.last_line + SECONDS_BETWEEN_LINES
+        return self.clock.host_now() > self.last_line + SECONDS_BETWEEN_LINES
 
     def log(self, phase: PhasePlan, size: int, text: str) -> None:
         """Log one line."""

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -80,25 +81,65 @@ class PackedImages:
 
 @dataclass(frozen=True)
 class ResizedImages:
-    """All images of a dataset at one size."""
+    """Images of a dataset at one size, each with its own height and width.
 
-    images: Tensor
-    """uint8, shape (n, 3, height, width); each image in the upper left corner. On the device, or on the
-    host if the device is too small."""
+    They are stored one after another, because a single panorama would otherwise determine the memory
+    of all images.
+    """
+
+    pixels: Tensor
+    """uint8, shape (pixels of all images, 3), row by row. On the device, or on the host if the device is too small."""
+    begins: Tensor
+    """Index of the first pixel of each image, int64 of shape (n,)."""
     extents: Tensor
-    """Height and width in px of each image, shape (n, 2)."""
+    """Height and width in px of each image, int64 of shape (n, 2)."""
     classes: Tensor
-    """Class number of each image, shape (n,)."""
+    """Class number of each image, int64 of shape (n,)."""
     size: int
     """Side in px of the square that is cropped from each image."""
     device: torch.device
     """Where batches are needed."""
 
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def are_square(self) -> bool:
+        """Whether all images are squares of `size`; otherwise at least one of them is larger."""
+        return len(self.pixels) == len(self) * self.size**2
+
+    def crop(self, rows: Tensor, corners: Tensor) -> Tensor:
+        """Return squares of some images, uint8 of shape (b, 3, size, size), where the images are kept.
+
+        Parameters
+        ----------
+        rows : Tensor
+            Rows of the images, int64 of shape (b,).
+        corners : Tensor
+            Upper left corner of each square as a fraction of the free room, shape (b, 2): vertical, horizontal.
+        """
+        begins, side = self.begins[rows], self.size
+        if self.are_square:
+            squares = self.pixels.view(-1, side, side, 3).index_select(0, begins // side**2)
+            return squares.permute(0, 3, 1, 2)
+        extents, line = self.extents[rows], torch.arange(side, device=rows.device)
+        top, left = ((extents - side) * corners).round().long().unbind(1)
+        width = extents[:, 1]
+        first_pixels = (begins + top * width + left)[:, None] + width[:, None] * line
+        indices = first_pixels[:, :, None] + line
+        squares = self.pixels.index_select(0, indices.view(-1)).view(*indices.shape, 3)
+        return squares.permute(0, 3, 1, 2)
+
 
 def resize_images(
-    packed: PackedImages, size: int, method: ResizeMethod, device: torch.device, upsample_to: int | None = None
+    packed: PackedImages,
+    size: int,
+    method: ResizeMethod,
+    device: torch.device,
+    upsample_to: int | None = None,
+    rows: NDArray[np.intp] | None = None,
 ) -> ResizedImages:
-    """Resize all images of a dataset to one size, antialiased.
+    """Resize images of a dataset to one size, antialiased.
 
     Parameters
     ----------
@@ -113,30 +154,51 @@ def resize_images(
         Where the resized images are kept.
     upsample_to : int, optional
         Upsample the images of `size` to squares of this side, so that they are blurred.
+    rows : array of int, optional
+        Rows of the images; by default all.
 
     Returns
     -------
     ResizedImages
-        Of `upsample_to` px if that is given, else of `size` px.
+        Of `upsample_to` px if that is given, else of `size` px; in the order of `rows`.
     """
+    rows = np.arange(len(packed.extents)) if rows is None else rows
     side = upsample_to or size
-    targets = np.array([_target_extent(height, width, side, method) for height, width in packed.extents])
-    canvas = (side, side) if method == "pad" else tuple(targets.max(0))
-    storage = _storage_device(device, 3 * len(targets) * int(np.prod(canvas)), f"the images of {side} px")
-    images = torch.zeros((len(targets), 3, *canvas), dtype=torch.uint8, device=storage)
-    for extent in np.unique(packed.extents, axis=0):
-        rows = np.flatnonzero((packed.extents == extent).all(1))
-        height, width = map(int, targets[rows[0]])
-        top, left = ((side - height) // 2, (side - width) // 2) if method == "pad" else (0, 0)
-        small_height, small_width = _target_extent(int(extent[0]), int(extent[1]), size, method)
-        for chunk in np.array_split(rows, -(-len(rows) // IMAGES_PER_CHUNK)):
-            stored = packed.images[torch.from_numpy(chunk).to(packed.images.device), : extent[0], : extent[1]]
-            small = resize_bilinear(stored.to(device).permute(0, 3, 1, 2), small_height, small_width)
-            images[chunk, :, top : top + height, left : left + width] = (
-                resize_bilinear(small, height, width) if upsample_to else small
-            )
-    extents = np.full_like(targets, side) if method == "pad" else targets
-    return ResizedImages(images, _long(extents, storage), _long(packed.classes, storage), side, device)
+    extents = np.array([_stored_extent(height, width, side, method) for height, width in packed.extents[rows]])
+    areas, begins = extents.prod(1), np.empty(len(rows), np.int64)
+    storage = _storage_device(device, 3 * int(areas.sum()), f"the images of {side} px")
+    pixels, end = torch.empty((int(areas.sum()), 3), dtype=torch.uint8, device=storage), 0
+    # images of one extent are neighbours, so that several are written at once
+    for chunk in _chunks_of_equal_extent(packed.extents[rows]):
+        height, width = map(int, packed.extents[rows[chunk[0]]])
+        stored = packed.images[torch.from_numpy(rows[chunk]).to(packed.images.device), :height, :width]
+        resized = _resize_chunk(stored.to(device).permute(0, 3, 1, 2), size, side, method)
+        begins[chunk] = end + areas[chunk[0]] * np.arange(len(chunk))
+        begin, end = end, end + int(areas[chunk].sum())
+        pixels[begin:end].view(len(chunk), *resized.shape[2:], 3).copy_(resized.permute(0, 2, 3, 1))
+    return ResizedImages(
+        pixels, _long(begins, storage), _long(extents, storage), _long(packed.classes[rows], storage), side, device
+    )
+
+
+def _chunks_of_equal_extent(extents: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
+    """Yield the positions of images that are resized together."""
+    for extent in np.unique(extents, axis=0):
+        positions = np.flatnonzero((extents == extent).all(1))
+        yield from np.array_split(positions, -(-len(positions) // IMAGES_PER_CHUNK))
+
+
+def _resize_chunk(images: Tensor, size: int, side: int, method: ResizeMethod) -> Tensor:
+    """Resize images of equal extent to `size`, upsample them to `side`, and pad them if the method is to pad."""
+    height, width = images.shape[2:]
+    resized = resize_bilinear(images, *_target_extent(height, width, size, method))
+    if side != size:
+        resized = resize_bilinear(resized, *_target_extent(height, width, side, method))
+    if method != "pad":
+        return resized
+    height, width = resized.shape[2:]
+    top, left = (side - height) // 2, (side - width) // 2
+    return F.pad(resized, (left, side - width - left, top, side - height - top))
 
 
 def resize_bilinear(images: Tensor, height: int, width: int) -> Tensor:
@@ -185,6 +247,11 @@ def _target_extent(height: int, width: int, size: int, method: ResizeMethod) -> 
         return size, size
     scale = size / (min if method == "crop" else max)(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _stored_extent(height: int, width: int, size: int, method: ResizeMethod) -> tuple[int, int]:
+    """Return the height and width of an image after resizing and padding."""
+    return (size, size) if method == "pad" else _target_extent(height, width, size, method)
 
 
 def _long(values: NDArray[np.integer], device: torch.device) -> Tensor:

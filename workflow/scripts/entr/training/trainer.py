@@ -6,14 +6,14 @@ resizing that they need; everything else is timed separately.
 
 import logging
 import math
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.schedule import LRFinder, ParamScheduler, minimum, steep, valley
+from fastai.callback.schedule import ParamScheduler, minimum, steep, valley
 from fastai.data.core import DataLoaders
 from fastcore.basics import risinstance
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ from entr.devices import torch_device
 from entr.jobs.errors import EntrError
 from entr.metrics.cell_metrics import Cell
 from entr.models import architectures
-from entr.training.batches import CropDataset, DeviceLoader, MixedSizeDataset, make_loader
-from entr.training.callbacks import EpochRecorder, SizeByEpoch, StepRecorder, tensorboard_callback
+from entr.training.batches import CropDataset, DeviceLoader, ImageDataset, MixedSizeDataset, make_loader
+from entr.training.callbacks import EpochRecorder, InMemoryLRFinder, SizeByEpoch, StepRecorder, tensorboard_callback
 from entr.training.cell_state import CellState
 from entr.training.checkpoint import Checkpoint
 from entr.training.clock import Clock, EpochClock
@@ -34,7 +34,7 @@ from entr.training.learner import make_learner, set_trainable
 from entr.training.lr_schedule import CosineRestarts
 from entr.training.progress_log import Progress
 from entr.training.resize import PackedImages, ResizedImages, resize_images
-from entr.training.seeding import seed_all
+from entr.training.seeding import derive_seed, seed_all
 
 log = logging.getLogger("entr")
 
@@ -44,6 +44,11 @@ SKIPPED_AT_END = 5
 """Last points of the finder's curve that the rules ignore, as in fastai; they also ignore the first tenth."""
 MIN_POINTS_TO_SUGGEST = 6
 """Fewest points of the finder's curve from which a suggestion is more than chance."""
+WARM_UP_IMAGES = 8
+"""Images that are resized once before anything is timed, because a GPU loads its kernels when they are first used."""
+
+ImagesBySize = dict[int, ResizedImages]
+"""Images by the side in px to which they are downscaled, in ascending order."""
 
 
 class Trainer:
@@ -95,6 +100,10 @@ class Trainer:
             self.precision = torch_device.choose_precision(self.settings.precision, self.device)
             batch_size = min(self.settings.batch_size, len(packed.training_rows))
             self.learner = make_learner(model, self.splitter, self.settings, self.device, self.precision, batch_size)
+            self._training_images: ImagesBySize = {}
+            for phase in plan.phases:
+                for size in phase.stored_sizes():
+                    self.resize(size, packed.training_rows[:WARM_UP_IMAGES], phase.upsample_to)
 
     @property
     def model(self) -> nn.Module:
@@ -113,6 +122,9 @@ class Trainer:
         """Continue after the last finished phase of an interrupted process, whose state this trainer has."""
         self.model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self.clock.resume(self.state.seconds, self.state.wall)
+        with self.clock.on("loading"):
+            # their resizing is already part of the seconds of the interrupted process
+            self._resize_training_images(self.plan.phases[self.state.phases_finished - 1])
         self.state.times_resumed += 1
         log.info("%s: resuming from the checkpoint after phase %s", self.cell, self.state.history[-1]["phase"])
 
@@ -129,19 +141,23 @@ class Trainer:
         """Train one phase: record the finder's curve, then run the cycles of the phase."""
         with device_errors(self.cell, self.settings, self.device, f"phase {phase.phase}", phase.size):
             with self.clock.on("resize"):
-                images = {size: self.resize(size, phase.upsample_to) for size in phase.stored_sizes()}
+                training = self._resize_training_images(phase)
+            with self.clock.on("validation"):
+                rows = self.packed.validation_rows
+                validation = {size: self.resize(size, rows, phase.upsample_to) for size in phase.stored_sizes()}
             set_trainable(self.learner, phase.layers)
             if self.seconds_to_first_step is None:
                 self.seconds_to_first_step = self.clock.now() - self.clock.earlier
             with self.clock.on("lr_finder"):
                 # at every size, because that also warms the device up; the last size is the phase's own
-                for resized in images.values():
-                    learning_rate = self._find_learning_rate(phase, resized)
+                for size in training:
+                    learning_rate = self._find_learning_rate(phase, training[size], validation[size])
+            datasets = self._datasets_by_epoch(phase, training, validation)
             seed_all(self.cell.seed, phase.phase)
-            loaders = self._loaders_by_epoch(phase, images)
+            self.learner.dls = self.loaders(*datasets[0])
             schedule = CosineRestarts(phase.learning_rates(learning_rate), phase.lengths)
             callbacks = [
-                SizeByEpoch(loaders),
+                SizeByEpoch(datasets),
                 EpochClock(self.clock),
                 ParamScheduler({"lr": schedule}),
                 StepRecorder(phase, self.state),
@@ -152,19 +168,21 @@ class Trainer:
             with self.learner.no_logging():
                 self.learner.fit(phase.epochs, cbs=callbacks, reset_opt=True)
         self._check_loss()
-        self._count_passes(phase, loaders)
+        self._count_passes(phase, datasets[0][0])
         self.state.phases_finished += 1
 
-    def resize(self, size: int, upsample_to: int | None = None) -> ResizedImages:
-        """Return all images at a size, on the device."""
-        return resize_images(self.packed, size, self.settings.resize_method, self.device, upsample_to)
+    def resize(self, size: int, rows: NDArray[np.intp], upsample_to: int | None = None) -> ResizedImages:
+        """Return images at a size, on the device."""
+        return resize_images(self.packed, size, self.settings.resize_method, self.device, upsample_to, rows)
 
-    def loaders(self, *images: ResizedImages) -> DataLoaders:
-        """Return training batches, of drawn sizes if there are several, and validation batches of the last size."""
+    def loaders_at(self, size: int) -> DataLoaders:
+        """Return training and validation batches of a size."""
+        training = CropDataset.of(self.resize(size, self.packed.training_rows), augmented=True)
+        return self.loaders(training, CropDataset.of(self.resize(size, self.packed.validation_rows), augmented=False))
+
+    def loaders(self, training: ImageDataset, validation: ImageDataset) -> DataLoaders:
+        """Return training and validation batches."""
         loader = partial(make_loader, augmentation=self.settings.augmentation, statistics=self.statistics)
-        crops = [CropDataset(resized, self.packed.training_rows, augmented=True) for resized in images]
-        training = MixedSizeDataset(crops) if len(crops) > 1 else crops[0]
-        validation = CropDataset(images[-1], self.packed.validation_rows, augmented=False)
         return DataLoaders(
             loader(training, self.settings.batch_size, shuffle=True, n_parts=self.settings.gradient_accumulation),
             loader(validation, micro_batch_size(self.settings)),
@@ -189,19 +207,35 @@ class Trainer:
         finally:
             torch.backends.cudnn.benchmark = autotune
 
-    def _loaders_by_epoch(self, phase: PhasePlan, images: Mapping[int, ResizedImages]) -> list[DataLoaders]:
-        if phase.drawn:
-            return [self.loaders(*images.values())] * phase.epochs
-        by_size = {size: self.loaders(resized) for size, resized in images.items()}
-        return [by_size[size] for size in phase.sizes]
+    def _resize_training_images(self, phase: PhasePlan) -> ImagesBySize:
+        """Return the training images of a phase; those of the previous phase are used again if they have its sizes."""
+        sizes = phase.stored_sizes()
+        # others are freed first
+        resized = {size: images for size, images in self._training_images.items() if size in sizes}
+        self._training_images = resized
+        for size in sizes:
+            if size not in resized:
+                resized[size] = self.resize(size, self.packed.training_rows, phase.upsample_to)
+        return {size: resized[size] for size in sizes}
 
-    def _count_passes(self, phase: PhasePlan, loaders: Sequence[DataLoaders]) -> None:
+    def _datasets_by_epoch(
+        self, phase: PhasePlan, training: ImagesBySize, validation: ImagesBySize
+    ) -> list[tuple[ImageDataset, ImageDataset]]:
+        """Return the training and the validation images of each epoch."""
+        crops = {size: CropDataset.of(training[size], augmented=True) for size in training}
+        mixed = MixedSizeDataset(list(crops.values()), derive_seed(self.cell.seed, f"{phase.phase} sizes"))
+        return [
+            (mixed if phase.drawn else crops[size], CropDataset.of(validation[size], augmented=False))
+            for size in phase.sizes
+        ]
+
+    def _count_passes(self, phase: PhasePlan, training: ImageDataset) -> None:
         """Count the images that went through the phase, by the size that the model received."""
-        if phase.drawn:
-            self.state.passes.update(loaders[0].train.dataset.passes)
+        if isinstance(training, MixedSizeDataset):
+            self.state.passes.update(training.passes)
             return
-        for epoch, one in enumerate(loaders):
-            self.state.passes[phase.input_size_in(epoch)] += one.train.images_per_epoch
+        for epoch in range(phase.epochs):
+            self.state.passes[phase.input_size_in(epoch)] += self.learner.dls.train.images_per_epoch
 
     def _check_loss(self) -> None:
         last = self.state.history[-1]
@@ -211,21 +245,19 @@ class Trainer:
                 f"{last['epoch']}, at learning rate {last['learning_rate']:g}; lower training.learning_rate"
             )
 
-    def _find_learning_rate(self, phase: PhasePlan, images: ResizedImages) -> float:
+    def _find_learning_rate(self, phase: PhasePlan, training: ResizedImages, validation: ResizedImages) -> float:
         """Run fastai's finder, which restores the model, record its curve, and return the head's learning rate."""
         finder = self.settings.lr_finder
         seed_all(self.cell.seed, f"{phase.phase} finder")
-        self.learner.dls = self.loaders(images)
-        with tempfile.TemporaryDirectory() as folder:
-            self.learner.path = Path(folder)
-            callback = LRFinder(finder.start, finder.end, finder.steps)
-            # fastai makes at least six steps, which is more than a scaled-down experiment has time for
-            callback.num_it = finder.steps
-            with self.learner.no_logging():
-                self.learner.fit(finder.steps // len(self.learner.dls.train) + 1, cbs=callback)
+        self.learner.dls = self.loaders(
+            CropDataset.of(training, augmented=True), CropDataset.of(validation, augmented=False)
+        )
+        with self.learner.no_logging():
+            epochs = finder.steps // len(self.learner.dls.train) + 1
+            self.learner.fit(epochs, cbs=InMemoryLRFinder(finder.start, finder.end, finder.steps))
         rates, losses = self.learner.recorder.lrs, [float(loss) for loss in self.learner.recorder.losses]
         self.state.lr_find += [
-            {"phase": phase.phase, "size": images.size, "step": step, "learning_rate": rate, "loss": loss}
+            {"phase": phase.phase, "size": training.size, "step": step, "learning_rate": rate, "loss": loss}
             for step, (rate, loss) in enumerate(zip(rates, losses, strict=True))
         ]
         if finder.rule == "none":
