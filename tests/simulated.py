@@ -135,6 +135,7 @@ def _history(rng, dataset, model, regime, seed):
             "validation_loss": loss,
             "accuracy": accuracy,
             "training_seconds": seconds,
+            "issue_seconds": seconds,
             "validation_seconds": seconds / 20,
             "images_per_second": 1890 / seconds,
             "level": accuracy,
@@ -178,6 +179,7 @@ def _cells(rng, histories):
             "loading": 1.2,
             "checkpoint": 2.0,
             "starting": 6.0,
+            "waiting": 0.1,
             "other": rng.uniform(0.5, 1),
         }
         seconds["wall"] = sum(seconds.values())

@@ -33,7 +33,7 @@ PHASES = {"frozen": Phase(), "unfrozen": Phase(layers="all")}
 """One epoch that trains the head, then one that trains all layers."""
 EXACT_FLOAT32 = {"precision": "float32", "tf32": False}
 """Settings with which results of a GPU and a CPU differ only by the order of summation."""
-NOT_PART_OF_A_CELL = {"starting", "other", "wall"}
+NOT_PART_OF_A_CELL = {"starting", "waiting", "other", "wall"}
 """Seconds that depend on the checks that ran before in the same process."""
 
 

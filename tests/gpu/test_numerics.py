@@ -21,12 +21,12 @@ ROWS = np.arange(32)
 
 def test_resizing_and_augmentation_agree_with_the_cpu(device, mixed_shape_files, size, record_finding):
     packed = PackedImages.open(**mixed_shape_files).subset(ROWS)
-    on_cpu = resize_images(packed, size, "crop", CPU).images
-    on_device = resize_images(packed.to(device), size, "crop", device).images.cpu()
-    grey_levels = (on_cpu.int() - on_device.int()).abs()
+    on_cpu, on_device = (resize_images(packed.to(place), size, "crop", place) for place in (CPU, device))
+    grey_levels = (on_cpu.pixels.int() - on_device.pixels.cpu().int()).abs()
     assert grey_levels.max() <= 1
     torch.manual_seed(0)
-    params, squares = AugmentationParams.draw(Augmentation(), len(ROWS)), on_cpu[:, :, :size, :size]
+    params = AugmentationParams.draw(Augmentation(), len(ROWS))
+    squares = on_cpu.crop(torch.from_numpy(ROWS), params.corners)
     difference = (params.apply(squares) - params.to(device).apply(squares.to(device)).cpu()).abs()
     assert difference.max() < 0.05
     assert difference.mean() < 1e-4

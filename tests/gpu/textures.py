@@ -50,6 +50,7 @@ def write_textures(folder: Path, n_images: int, n_classes: int, shapes: Sequence
         "label": [f"class {number:02d}" for number in classes],
         "class": classes,
         "validation": np.arange(n_images) // n_classes % VALIDATION_INTERVAL == 0,
+        "test": False,
     }
     write_table(pd.DataFrame(manifest), files["manifest"])
     write_table(pd.DataFrame(split), files["split"])

@@ -6,7 +6,7 @@ rule benchmark_inference:
         "results/logs/benchmark_inference/{model}.log",
     conda:
         "../../envs/entr.yaml"
-    threads: CORES
+    threads: CORES_PER_TIMED_JOB
     resources:
         gpu=1,
         mem_mb=scale_with_attempt(8000),
@@ -35,7 +35,7 @@ rule benchmark_trained:
         "results/logs/benchmark_trained/{dataset}/{model}.log",
     conda:
         "../../envs/entr.yaml"
-    threads: CORES
+    threads: CORES_PER_TIMED_JOB
     resources:
         gpu=1,
         mem_mb=scale_with_attempt(8000),
@@ -70,7 +70,7 @@ rule estimate_runtime:
         "results/logs/estimate_runtime.log",
     conda:
         "../../envs/entr.yaml"
-    threads: CORES
+    threads: CORES_PER_TIMED_JOB
     resources:
         gpu=1,
         mem_mb=scale_with_attempt(16000),

@@ -37,6 +37,9 @@ GRID = {
 }
 # this machine's, for jobs that use all cores; a cluster profile sets threads per rule
 CORES = workflow.resource_settings.cores or 1
+# timed jobs run one at a time, or at most as many as there are GPUs
+GPUS = workflow.resource_settings.resources.get("gpu").value or 1
+CORES_PER_TIMED_JOB = max(1, CORES // GPUS)
 
 # Jobs read these from `config` and not from `params`, because they must not make results stale:
 # patience and mirrors of downloads, and the logger.

@@ -1,4 +1,4 @@
-# All cores and the GPU, so that no other job perturbs the timing.
+# All cores and the GPU, so that no other job perturbs the timing; with several GPUs, an equal part of the cores.
 rule train:
     input:
         pixels="results/data/{dataset}/pixels.npy",
@@ -18,7 +18,7 @@ rule train:
         "results/logs/resources/train/{dataset}/{model}/{regime}/seed{seed}.tsv"
     conda:
         "../../envs/entr.yaml"
-    threads: CORES
+    threads: CORES_PER_TIMED_JOB
     resources:
         gpu=1,
         mem_mb=scale_with_attempt(16000),

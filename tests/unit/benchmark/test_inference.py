@@ -20,7 +20,7 @@ def save_trained(folder, seed, classes=("a", "b", "c")):
     torch.manual_seed(seed)
     model = architectures.build_model("resnet18", len(classes))
     path = folder / f"{seed}.safetensors"
-    save_file(model.state_dict(), path, {"model": "resnet18", "classes": "\n".join(classes)})
+    save_file(model.state_dict(), path, architectures.trained_metadata("resnet18", classes))
     return path, model
 
 

@@ -46,14 +46,19 @@ def test_stored_file_that_is_not_safetensors_is_an_error(tmp_path):
 def test_trained_model_is_loaded_with_its_classes(tmp_path):
     torch.manual_seed(0)
     model = architectures.build_model("resnet18", 2).eval()
-    save_file(model.state_dict(), tmp_path / "model.safetensors", {"model": "resnet18", "classes": "b\na"})
+    metadata = architectures.trained_metadata("resnet18", ["b", "a"])
+    save_file(model.state_dict(), tmp_path / "model.safetensors", metadata)
     loaded, classes = architectures.load_trained(tmp_path / "model.safetensors")
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(loaded.eval()(images), model(images))
     assert classes == ("b", "a")
 
 
-@pytest.mark.parametrize("metadata", [None, {"model": "resnet18", "classes": "a\nb\nc"}], ids=["none", "more classes"])
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"trained_model": "resnet18"}, architectures.trained_metadata("resnet18", ["a", "b", "c"])],
+    ids=["none", "not JSON", "more classes"],
+)
 def test_file_without_a_trained_model_is_an_error(tmp_path, metadata):
     model = architectures.build_model("resnet18", 2)
     save_file(model.state_dict(), tmp_path / "model.safetensors", metadata)

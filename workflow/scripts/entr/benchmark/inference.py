@@ -34,6 +34,9 @@ ROUNDS = 3
 MIN_CALLS = 10
 """Fewest calls per round, however long they take."""
 WARM_UP_CALLS = 3
+"""Calls before each round of a case."""
+WARM_UP_SECONDS = 1.0
+"""Duration of the calls before the first round, because the clock rates of an idle GPU rise only under load."""
 PERCENTILES = (50, 95, 99)
 
 
@@ -155,6 +158,7 @@ def _time_alternately(
     torch_device.configure_kernels(tf32=tf32, deterministic=False)
     chosen = torch_device.choose_precision(precision, device)
     order = random.Random(0)
+    _warm_up(next(iter(cases.values())), device, chosen)
     for _ in range(ROUNDS):
         for case in order.sample(list(cases.values()), len(cases)):
             _time(case, seconds / ROUNDS, device, chosen)
@@ -168,14 +172,27 @@ def _time_alternately(
 
 
 @torch.inference_mode()
-def _time(case: Case, seconds: float, device: torch.device, precision: str) -> None:
-    """Add a round to a case: single calls, then back-to-back calls."""
+def _warm_up(case: Case, device: torch.device, precision: str) -> None:
+    """Keep a GPU busy until its clock rates have risen; a CPU needs single calls only."""
+    seconds = WARM_UP_SECONDS if device.type == "cuda" else 0
+    _latencies(_predictor(case, device, precision), seconds, device)
+
+
+def _predictor(case: Case, device: torch.device, precision: str) -> Callable[[], None]:
+    """Return a function that predicts a random batch as in the forward pass of training."""
     batch = torch.rand(case.batch_size, 3, case.size, case.size, device=device).to(memory_format=torch.channels_last)
 
     def predict() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             case.model(batch)
 
+    return predict
+
+
+@torch.inference_mode()
+def _time(case: Case, seconds: float, device: torch.device, precision: str) -> None:
+    """Add a round to a case: single calls, then back-to-back calls."""
+    predict = _predictor(case, device, precision)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     for _ in range(WARM_UP_CALLS):

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 log = logging.getLogger("entr")
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SECONDS_BETWEEN_TRIES = 1
+SECONDS_BETWEEN_TRIES = 0.1
 SECONDS_FOR_LISTING = 60
 """Timeout of ``nvidia-smi``, which can hang with a broken driver."""
 

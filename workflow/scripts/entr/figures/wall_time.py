@@ -16,7 +16,7 @@ UNTIMED = {
     "validation": ("validation",),
     "learning-rate finder": ("lr_finder",),
     "evaluation": ("evaluation",),
-    "start-up, loading, checkpoints": ("starting", "loading", "checkpoint", "other"),
+    "start-up, loading, checkpoints": ("starting", "waiting", "loading", "checkpoint", "other"),
 }
 """Activities that are excluded from *T*."""
 ACTIVITIES = TIMED | UNTIMED

@@ -100,6 +100,8 @@ class Seconds(FrozenModel):
     """Writing a checkpoint after each phase."""
     starting: NonNegativeFloat
     """From the start of the process to the first line of the cell: mostly imports."""
+    waiting: NonNegativeFloat
+    """Choosing the device, and waiting for a GPU that another timed job used."""
     other: NonNegativeFloat
     """The rest."""
     wall: NonNegativeFloat

@@ -113,6 +113,12 @@ HISTORY = (
     _number("validation_loss", "Cross-entropy on the validation images.", "nats"),
     _number("accuracy", "Accuracy on the validation images.", "fraction"),
     _number("training_seconds", "Seconds in training steps.", "s"),
+    _number(
+        "issue_seconds",
+        "Seconds until the host had issued the training steps. If a GPU finishes less than a step later, it is "
+        "launch-bound: it waited for the host.",
+        "s",
+    ),
     _number("validation_seconds", "Seconds in validation.", "s"),
     _number("images_per_second", "Throughput of the training steps.", "images/s"),
 )

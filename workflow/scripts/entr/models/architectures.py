@@ -2,7 +2,8 @@
 
 import difflib
 import io
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ WITH_INPUT_TRANSFORM = {"googlenet", "inception_v3"}
 """Models whose ImageNet weights expect a second normalisation of the input, which torchvision builds in."""
 CLASSIFIERS = {"classifier", "fc", "head", "aux1", "aux2", "AuxLogits"}
 """Names of the classifiers of torchvision's models, which the head of fastai replaces."""
+TRAINED = "trained_model"
+"""Key of the metadata of a trained model."""
 PROBE_SIDES = (128, 160)
 """Sides in px of two test images, to check that a model accepts images of any size."""
 
@@ -82,13 +85,21 @@ def build_model(name: str, n_classes: int, dropout: float = 0.0, weights: str | 
     return model
 
 
+def trained_metadata(name: str, classes: Sequence[str]) -> dict[str, str]:
+    """Return the metadata of a trained model, for a safetensors file.
+
+    safetensors writes several keys in random order. With a single one, equal models are equal files.
+    """
+    return {TRAINED: json.dumps({"name": name, "classes": list(classes)}, ensure_ascii=False)}
+
+
 def load_trained(path: str | Path) -> tuple[nn.Sequential, tuple[str, ...]]:
     """Load the trained model of a cell, and the names of its classes in their order.
 
     Parameters
     ----------
     path : path
-        A safetensors file whose metadata contain the name of the model and the classes.
+        A safetensors file with metadata as from `trained_metadata`.
 
     Raises
     ------
@@ -97,12 +108,12 @@ def load_trained(path: str | Path) -> tuple[nn.Sequential, tuple[str, ...]]:
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            metadata = json.loads((file.metadata() or {})[TRAINED])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-        classes = tuple(metadata["classes"].split("\n"))
-        model = build_model(metadata["model"], len(classes))
+        classes = tuple(metadata["classes"])
+        model = build_model(metadata["name"], len(classes))
         model.load_state_dict(state)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise EntrError(
             f"{path} does not contain the trained model of a cell ({one_line(error)}); "
             "delete its directory and run again"

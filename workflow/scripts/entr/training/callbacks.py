@@ -161,6 +161,7 @@ class EpochRecorder(Callback):
                 "validation_loss": validation_loss,
                 "accuracy": accuracy,
                 "training_seconds": clock.training_seconds,
+                "issue_seconds": clock.issue_seconds,
                 "validation_seconds": clock.validation_seconds,
                 "images_per_second": images / clock.training_seconds,
             }
@@ -170,7 +171,10 @@ class EpochRecorder(Callback):
             raise CancelFitException
         self.state.work_done += relative_work(self.phase, self.epoch)
         losses = f"training loss {training_loss:.3f}, validation loss {validation_loss:.3f}"
-        self.progress.log(self.phase, self._size(), f"{losses}, validation accuracy {100 * accuracy:.1f} %")
+        launch_bound = ", launch-bound" if clock.is_launch_bound(self.dls.train.images_per_epoch // self.dls.bs) else ""
+        self.progress.log(
+            self.phase, self._size(), f"{losses}, validation accuracy {100 * accuracy:.1f} %{launch_bound}"
+        )
 
 
 def tensorboard_callback(folder: Path) -> Callback:

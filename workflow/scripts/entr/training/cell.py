@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 
 from entr.config.training_plan import Plan
@@ -11,6 +12,7 @@ from entr.jobs.files import atomic_write, sha256
 from entr.jobs.locks import exclusive_lock
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import Cell, Metrics
+from entr.models import architectures
 from entr.training.checkpoint import Checkpoint, lock_path
 from entr.training.clock import Clock
 from entr.training.evaluation import Evaluator
@@ -64,8 +66,10 @@ def train_cell(
         finite, or another process trains the same cell.
     """
     with exclusive_lock(lock_path(checkpoint), f"the cell {cell}"):
-        device = torch_device.choose_device(plan.training.device)
-        clock = Clock.from_process_start(device)
+        clock = Clock.from_process_start(torch.device("cpu"))
+        with clock.on("waiting"):
+            device = torch_device.choose_device(plan.training.device)
+        clock.device = device
         identity = {
             "configuration": _digest(cell.model_dump_json(), plan.model_dump_json()),
             "code": code,
@@ -95,9 +99,8 @@ def train_cell(
 def write_cell(trainer: Trainer, folder: Path) -> None:
     """Write the files of a finished cell, the metrics last; see `train_cell`."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in trainer.model.state_dict().items()}
-    metadata = {"model": trainer.cell.model, "classes": "\n".join(trainer.packed.labels)}
     with atomic_write(folder / "model.safetensors", "wb") as file:
-        file.write(save(tensors, metadata))
+        file.write(save(tensors, architectures.trained_metadata(trainer.cell.model, trainer.packed.labels)))
     for name, table in trainer.state.tables().items():
         write_table(table, folder / f"{name}.csv")
     with atomic_write(folder / "metrics.json") as file:
