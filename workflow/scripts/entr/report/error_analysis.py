@@ -103,11 +103,11 @@ def describe_errors(judged: int, mistakes: int, issues: int) -> str:
     judged, mistakes, issues : int
         Number of images that were judged, that are misclassified, and that are probably mislabelled.
     """
-    if not mistakes:
-        return f"None of the {judged} judged images is misclassified or appears to be mislabelled"
-    verb = "is" if mistakes == 1 else "are"
-    labels = f"{issues} of them probably mislabelled" if issues else "none of them appears to be mislabelled"
-    return f"{mistakes} of {judged} judged images {verb} misclassified, {labels}"
+    return f"Of {judged} judged images, {_count(mistakes)} misclassified; {_count(issues)} probably mislabelled"
+
+
+def _count(number: int) -> str:
+    return f"{number or 'none'} {'is' if number < 2 else 'are'}"
 
 
 def _cards(rows: pd.DataFrame, images: Path) -> list[dict[str, Any]]:
