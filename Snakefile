@@ -54,4 +54,5 @@ rule all:
         rules.evaluate_claims.output,
         rules.recommend.output,
         collect("results/models/{dataset}", dataset=grid.datasets),
+        collect(rules.analyse_errors.output, dataset=grid.datasets),
         rules.record_provenance.output,

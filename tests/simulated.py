@@ -14,6 +14,7 @@ from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
 from entr.figures.figure_data import FigureData
+from entr.jobs.tables import write_table
 from entr.metrics.labels import CELL
 
 SIZES = {
@@ -253,3 +254,57 @@ def images(folder, datasets):
             shade = tuple(int(x) for x in np.random.default_rng(position).integers(40, 220, 3))
             Image.new("RGB", (120, 90), shade).save(folder / dataset / f"{position:02}.png")
     return {dataset: folder / dataset for dataset in datasets}
+
+
+def errors(folder, classes=NAMES, mislabelled=2, mistakes=3, seeds=2, images=210):
+    """Write what the page of errors is made from, and return it as arguments of `write_error_analysis`.
+
+    Each seed of ten validates on a tenth of the images, of which `mislabelled` and `mistakes` are misclassified: the
+    former with confidence, the latter without.
+    """
+    names = [classes[number % len(classes)] for number in range(images)]
+    (folder / "images").mkdir(parents=True)
+    for number in range(images):
+        shade = tuple(int(x) for x in np.random.default_rng(number).integers(40, 220, 3))
+        Image.new("RGB", (300, 90) if number % 2 else (30, 40), shade).save(folder / "images" / f"{number:03}.png")
+    manifest = pd.DataFrame(
+        {
+            "image": [f"{number:03}.png" for number in range(images)],
+            "label": names,
+            "source": [f"{name}/<i>photo</i> & {number}.jpg" for number, name in enumerate(names)],
+        }
+    )
+    choice = {"dataset": "ucm", "goal": "accurate", "model": "resnet18", "regime": "gradual", "recommended": True}
+    paths = []
+    for regime, seed in itertools.product(("no-increase", "gradual"), range(seeds)):
+        rows = manifest[manifest.index * 10 // images == seed].reset_index(drop=True)
+        other = [classes[(classes.index(label) + 1) % len(classes)] for label in rows["label"]]
+        is_wrong = (rows.index < mislabelled + mistakes) & (regime == "gradual")
+        is_certain = rows.index < mislabelled
+        predictions = pd.DataFrame(
+            {
+                "stage": "total-tta",
+                "resolution": "phase",
+                "size": 100,
+                "image": rows["image"],
+                "label": rows["label"],
+                "predicted": np.where(is_wrong, other, rows["label"]),
+                "probability_of_label": np.where(is_wrong, np.where(is_certain, 0.01, 0.3), 0.9),
+                "probability_of_predicted": np.where(is_wrong, np.where(is_certain, 0.98, 0.4), 0.9),
+            }
+        )
+        paths.append(folder / "cells" / "ucm" / "resnet18" / regime / f"seed{seed}" / "predictions.csv")
+        # an earlier stage, at which everything is wrong
+        write_table(pd.concat([predictions.assign(stage="total", predicted=other), predictions]), paths[-1])
+    write_table(manifest, folder / "manifest.csv")
+    write_table(pd.DataFrame([choice]), folder / "recommendation.csv")
+    return {
+        "recommendation": folder / "recommendation.csv",
+        "predictions": paths,
+        "manifest": folder / "manifest.csv",
+        "images": folder / "images",
+        "dataset": "ucm",
+        "design": design(seeds=seeds),
+        "tested": False,
+        "outputs": {"page": folder / "errors" / "ucm.html", "table": folder / "errors" / "ucm.csv"},
+    }

@@ -10,7 +10,7 @@ from conftest import ROOT
 from entr.figures import html_pages, render
 from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
 from entr.figures.figure_data import FigureData
-from entr.report import page, recommendation, verdict
+from entr.report import error_analysis, page, recommendation, verdict
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
@@ -70,6 +70,9 @@ def results(tmp_path_factory):
         citation=(ROOT / "CITATION.cff").read_text(),
         page=folder / "report.html",
     )
+    errors = simulated.errors(folder / "of errors")
+    outputs = {kind: folder / "errors" / f"ucm.{suffix}" for kind, suffix in (("page", "html"), ("table", "csv"))}
+    error_analysis.write_error_analysis(**errors | {"outputs": outputs})
     return folder
 
 
@@ -107,6 +110,8 @@ class Reader:
 
     def open(self, path):
         self.page.goto(path.as_uri())
+        if path.parent.name == "errors":
+            return self.page
         drawn = "document.documentElement.dataset.drawn === 'all'" if path.name == "report.html" else "true"
         self.page.wait_for_function(f"{drawn} && document.querySelector('svg.marks') !== null")
         return self.page
@@ -161,9 +166,28 @@ def test_report_opens_offline_at_each_width_without_console_messages(width, sche
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (1920, "light")])
+def test_page_of_errors_shows_whole_images_offline_at_each_width(width, scheme, results, reader):
+    path = results / "errors" / "ucm.html"
+    one = reader(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    one.page.goto(path.as_uri())
+    assert one.messages == []
+    assert one.external_requests() == [path.as_uri()]
+    assert one.page.evaluate("document.documentElement.scrollWidth") == width
+    widths = one.page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+    assert sorted(widths) == [*(5 * [30]), *(5 * [256])]
+    files = one.page.locator(".gallery li > p").all_text_contents()
+    assert files[:2] == ["nan/<i>photo</i> & 0.jpg", "null/<i>photo</i> & 1.jpg"]
+    with one.page.expect_navigation():
+        one.page.get_by_role("link", name="Report").click()
+    assert one.page.url == (results / "report.html").as_uri()
+    assert one.page.locator("#recommendation a[href='errors/ucm.html']").count() == 1
+
+
 # axe takes a minute for the thousands of marks of the report, which are alike, so only one chart is checked
 @pytest.mark.parametrize(
-    ("path", "context"), [("report.html", {"exclude": [["svg.marks"]]}), ("figures/wall_time.html", None)]
+    ("path", "context"),
+    [("report.html", {"exclude": [["svg.marks"]]}), ("figures/wall_time.html", None), ("errors/ucm.html", None)],
 )
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_names_and_roles_pass_axe(scheme, path, context, results, reader):

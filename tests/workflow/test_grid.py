@@ -29,7 +29,7 @@ def redrawn(*tables):
 FIGURES = len(CATALOGUE) - 1
 AGGREGATED = ("metrics", "summary", "cells", "effects")
 HISTORIES = ("history", "steps", "lr_find", "confusions")
-EXPORT = {"recommend": 1, "export_model": 1}
+EXPORT = {"recommend": 1, "export_model": 1, "analyse_errors": 1}
 REPORT = {"render_report": 1, "record_provenance": 1, "all": 1}
 FROM_METRICS = {
     "aggregate_metrics": 1,
@@ -190,7 +190,11 @@ def test_touching_every_file_reruns_nothing(grid):
         ("data/sources/url_list", {}),
         ("data/sources/archive", {}),
         ("analysis/aggregation", FROM_METRICS),
-        ("analysis/histories", {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), **REPORT}),
+        (
+            "analysis/histories",
+            {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), "analyse_errors": 1, **REPORT},
+        ),
+        ("report/error_analysis", {"analyse_errors": 1, "record_provenance": 1, "all": 1}),
         ("report/recommendation", {**EXPORT, **REPORT}),
         ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("deploy/predict", {"export_model": 1, "record_provenance": 1, "all": 1}),

@@ -33,6 +33,39 @@ rule render_report:
         "../scripts/render_report.py"
 
 
+rule analyse_errors:
+    input:
+        recommendation="results/tables/recommendation.csv",
+        predictions=collect(
+            "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/predictions.csv",
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
+        manifest="results/data/{dataset}/manifest.csv",
+        images="results/data/{dataset}/images",
+    output:
+        page=report(
+            "results/errors/{dataset}.html",
+            caption="../report/errors.rst",
+            category="The report",
+            labels={"figure": "Errors on {dataset}"},
+        ),
+        table="results/errors/{dataset}.csv",
+    log:
+        "results/logs/analyse_errors/{dataset}.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        study=study,
+        tested=settings.split.test > 0,
+        code=code_digest("analyse_errors"),
+    message:
+        "analysing the errors on {wildcards.dataset}"
+    script:
+        "../scripts/analyse_errors.py"
+
+
 # Progress of a running grid. Without output, so that it runs whenever it is requested; without input, so
 # that it trains nothing.
 rule progress:

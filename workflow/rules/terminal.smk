@@ -40,6 +40,7 @@ onsuccess:
             terminal.summarise_run(
                 "results/answer.txt",
                 "results/report.html",
+                collect("results/errors/{dataset}.html", dataset=grid.datasets),
                 collect("results/models/{dataset}", dataset=grid.datasets),
                 sys.argv[1:],
             )

@@ -64,6 +64,6 @@ def test_dataset_without_a_recommended_model_is_an_error_with_the_reason(exporte
     reason = "no model of this grid is within your limits"
     row = exported.choice | {"goal": "within_limits", "recommended": False, "comparison": reason}
     write_table(pd.DataFrame([row]), tmp_path / "recommendation.csv")
-    with pytest.raises(EntrError, match=f"no model of micrographs can be exported: {reason}; change the limits"):
+    with pytest.raises(EntrError, match=f"no model of micrographs is recommended: {reason}; change the limits"):
         export.export_model(tmp_path / "recommendation.csv", "micrographs", [], exported.card, tmp_path / "model")
     assert not (tmp_path / "model").exists()

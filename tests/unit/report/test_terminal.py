@@ -180,13 +180,18 @@ def test_output_of_snakemake_is_filtered_only_if_it_goes_to_the_terminal():
     assert default.stream.getvalue() == "Nothing to be done\n"
 
 
-def test_summary_has_the_answer_the_report_and_the_model(tmp_path):
-    answer = tmp_path / "answer.txt"
+@pytest.mark.parametrize(("issues", "counted"), [(0, "no images are"), (1, "1 image is"), (3, "3 images are")])
+def test_summary_has_the_answer_the_report_the_errors_and_the_model(tmp_path, monkeypatch, issues, counted):
+    monkeypatch.chdir(tmp_path)
+    answer, pages = tmp_path / "answer.txt", ["errors/ucm.html"]
     answer.write_text("Starting on small images saved 25 % of the training time.\n")
-    lines = terminal.summarise_run(answer, "results/report.html", ["results/models/ucm"]).splitlines()
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "errors" / "ucm.csv").write_text("image,label_issue\na,False\n" + issues * "b,True\n")
+    lines = terminal.summarise_run(answer, "results/report.html", pages, ["results/models/ucm"]).splitlines()
     assert lines[1] == "Starting on small images saved 25 % of the training time."
     assert "results/report.html" in lines[3]
-    assert "results/models/ucm" in lines[4]
+    assert lines[4] == f"The errors:  {pages[0]} ({counted} probably mislabelled)"
+    assert "results/models/ucm" in lines[5]
     assert max(map(len, lines)) <= terminal.WIDTH
 
 
@@ -202,7 +207,7 @@ def test_summary_has_the_answer_the_report_and_the_model(tmp_path):
 def test_command_that_adds_seeds_repeats_the_options_of_the_run(options, expected, tmp_path):
     answer = tmp_path / "answer.txt"
     answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
-    lines = terminal.summarise_run(answer, "results/report.html", [], options).splitlines()
+    lines = terminal.summarise_run(answer, "results/report.html", [], [], options).splitlines()
     assert lines[2] == f"    {expected}"
 
 
@@ -211,7 +216,7 @@ def test_long_command_is_continued_on_further_lines(tmp_path):
     options = ["--cores", "2", "--config", f"images={images}", "weights=none", "--configfile", "a study.yaml"]
     answer = tmp_path / "answer.txt"
     answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
-    lines = terminal.summarise_run(answer, "results/report.html", [], options).splitlines()[2:-2]
+    lines = terminal.summarise_run(answer, "results/report.html", [], [], options).splitlines()[2:-2]
     assert len(lines) > 1
     assert max(map(len, lines)) <= terminal.WIDTH
     arguments = shlex.split(" ".join(line.removesuffix("\\") for line in lines))
@@ -223,5 +228,5 @@ def test_summary_has_the_accuracy_on_test_images(tmp_path):
     answer.write_text("Saved 25 %.\n")
     model.mkdir()
     (model / "test.json").write_text(json.dumps({"images": 60, "accuracy": 0.85, "low": 0.739, "high": 0.919}))
-    lines = terminal.summarise_run(answer, "results/report.html", [str(model)]).splitlines()
+    lines = terminal.summarise_run(answer, "results/report.html", [], [str(model)]).splitlines()
     assert lines[-1].strip() == "accuracy 85.0 % [73.9 to 91.9] on 60 held-out test images"

@@ -34,7 +34,7 @@ def write_histories(
         If a file is damaged.
     """
     # other stages are dropped file by file, because those of thousands of cells would not fit into memory
-    final = pd.concat([_final_predictions(_read_file_of_cell(path)) for path in predictions])
+    final = pd.concat([final_predictions(_read_file_of_cell(path)) for path in predictions])
     tables = {
         "history": _concatenate(history),
         "steps": _concatenate(steps),
@@ -70,13 +70,13 @@ def count_confusions(predictions: pd.DataFrame) -> pd.DataFrame:
         One row per cell, class and predicted class, with the columns ``dataset, model, regime, seed, label,
         predicted, images, example``. ``example`` is the image with the most confident prediction.
     """
-    by_confidence = _final_predictions(predictions).sort_values(
+    by_confidence = final_predictions(predictions).sort_values(
         "probability_of_predicted", ascending=False, kind="stable"
     )
     groups = by_confidence.groupby([*CELL, "label", "predicted"], sort=True)["image"]
     return groups.agg(images="count", example="first").reset_index()
 
 
-def _final_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
+def final_predictions(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the predictions of the last stage at the size of its phase."""
     return predictions[(predictions["stage"] == FINAL) & (predictions["resolution"] == PHASE)]

@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import pandas as pd
 import torch
 from torch import nn
 
+from entr.analysis.recommended_model import read_recommended_model
 from entr.deploy.held_out_accuracy import measure_held_out_accuracy
 from entr.deploy.model_card import render_model_card
 from entr.jobs.code_digest import source_files
 from entr.jobs.directories import atomic_directory
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import SCRIPTS, cell_of
-from entr.jobs.tables import read_table
 from entr.metrics.cell_metrics import Metrics
 from entr.models import architectures
 
@@ -80,7 +79,7 @@ def export_model(
     EntrError
         If no model is recommended, a file is damaged, or the outputs of ONNX differ from those of PyTorch.
     """
-    choice = _recommended(recommendation, dataset)
+    choice = read_recommended_model(recommendation, dataset)
     wanted = (dataset, choice["model"], choice["regime"], int(choice["seed"]))
     source = next(path for path in map(Path, models) if tuple(cell_of(path).values()) == wanted)
     model, classes = architectures.load_trained(source)
@@ -110,18 +109,6 @@ def export_model(
             log.info("%s: accuracy on test images: %s", dataset, test)
         (target / CARD).write_text(render_model_card(metrics, classes, choice, card, test), "utf-8")
     log.info("%s: exported %s with %s, seed %d, to %s", dataset, metrics.model, metrics.regime, metrics.seed, folder)
-
-
-def _recommended(recommendation: str | Path, dataset: str) -> pd.Series:
-    """Return the recommended row of a dataset."""
-    table = read_table(recommendation)
-    rows = table[table["dataset"] == dataset] if len(table) else table
-    recommended = rows[rows["recommended"].astype(bool)] if len(rows) else rows
-    if not len(recommended):
-        reasons = rows.loc[rows["goal"] == "within_limits", "comparison"] if len(rows) else []
-        reason = "; ".join(reasons) or "no cell is finished"
-        raise EntrError(f"no model of {dataset} can be exported: {reason}; change the limits in recommend")
-    return recommended.iloc[0]
 
 
 def _write_json(value: Any, path: Path) -> None:  # noqa: ANN401  any JSON value

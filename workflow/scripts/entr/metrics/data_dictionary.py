@@ -384,6 +384,24 @@ TABLES: Mapping[str, Table] = {
             Column("recommended", "boolean", "Whether this is the model that is exported to `results/models`."),
         ),
     ),
+    "errors/<dataset>.csv": Table(
+        "One row per judged image, the least plausible label first, for the recommended model and regime.",
+        (
+            IMAGE,
+            replace(LABEL, meaning="Class with which the image is labelled."),
+            PREDICTED,
+            _number("probability_of_label", "Predicted probability of this class, averaged over seeds."),
+            _number("probability_of_predicted", "Predicted probability of the predicted class, averaged over seeds."),
+            _integer("seeds", "Number of seeds that validated on the image."),
+            Column(
+                "label_issue",
+                "boolean",
+                "Whether the image is probably mislabelled: another class is predicted, with at least the mean "
+                "probability of that class over the images labelled with it.",
+            ),
+            SOURCE,
+        ),
+    ),
     "tables/datasets.csv": Table(
         "One row per dataset (Table 1). Each trait listed under `traits` in the catalogue is added as a column after "
         "`title`.",

@@ -3,6 +3,7 @@
 Snakemake's own output goes to its log file only; ``--verbose`` shows it in the terminal as before.
 """
 
+import csv
 import json
 import logging
 import re
@@ -285,8 +286,14 @@ def close(logger: logging.Logger) -> None:
             handler.close()
 
 
-def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str], options: Sequence[str] = ()) -> str:
-    """Return the end of a successful run: the answer, where the page is, and what to do next.
+def summarise_run(
+    answer: str | Path,
+    page: str | Path,
+    error_pages: Sequence[str],
+    model_dirs: Sequence[str],
+    options: Sequence[str] = (),
+) -> str:
+    """Return the end of a successful run: the answer, where the pages are, and what to do next.
 
     Parameters
     ----------
@@ -294,6 +301,8 @@ def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str
         The text of `answer.answer_text`.
     page : path
         The report.
+    error_pages : sequence of str
+        Pages of `error_analysis.write_error_analysis`, each next to its table.
     model_dirs : sequence of str
         Directories of exported models.
     options : sequence of str
@@ -302,10 +311,19 @@ def summarise_run(answer: str | Path, page: str | Path, model_dirs: Sequence[str
     text = SEEDS_COMMAND.sub(lambda match: with_config(options, match[1]), Path(answer).read_text(encoding="utf-8"))
     lines = ["", text.rstrip(), ""]
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
+    if error_pages:
+        lines.append(f"The errors:  {error_pages[0]} ({_count_label_issues(Path(error_pages[0]).with_suffix('.csv'))})")
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
         lines += _describe_test(Path(model_dirs[0], "test.json"))
     return "\n".join(lines)
+
+
+def _count_label_issues(table: Path) -> str:
+    """Return how many images are probably mislabelled."""
+    with table.open(encoding="utf-8", newline="") as file:
+        number = sum(row["label_issue"] == "True" for row in csv.DictReader(file))
+    return f"{number or 'no'} {'image is' if number == 1 else 'images are'} probably mislabelled"
 
 
 def _describe_test(path: Path) -> list[str]:
