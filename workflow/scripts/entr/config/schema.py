@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -18,6 +18,8 @@ from entr.config.training_plan import Plan
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
+FolderAddress = Annotated[str, Field(pattern=r"^https?://[^/]+/(.*/)?$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64})$")]
 UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
 TimeBasis = Literal["training", "forward", "latency"]
@@ -196,6 +198,33 @@ class Crate(FrozenModel):
     """Licence of the results, as an SPDX identifier such as `CC-BY-4.0`."""
 
 
+class OnnxRuntimeWeb(FrozenModel):
+    """ONNX Runtime Web 1.30.0, which `snakemake web_page` puts into the web page of an exported model."""
+
+    FILES: ClassVar[Mapping[str, str]] = {
+        "javascript": "ort.wasm.bundle.min.mjs",
+        "webassembly": "ort-wasm-simd-threaded.wasm",
+    }
+    """Names of the files in the package, by kind."""
+
+    urls: Annotated[tuple[FolderAddress, ...], Field(min_length=1), Unique] = (
+        "https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/",
+        "https://unpkg.com/onnxruntime-web@1.30.0/dist/",
+    )
+    """URLs of the folder that contains `ort.wasm.bundle.min.mjs` and `ort-wasm-simd-threaded.wasm`, tried in order."""
+    path: UserPath | None = None
+    """Local folder with these two files, instead of `urls`."""
+    javascript_sha256: Sha256 = "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"
+    """SHA-256 of `ort.wasm.bundle.min.mjs`."""
+    webassembly_sha256: Sha256 = "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+    """SHA-256 of `ort-wasm-simd-threaded.wasm`."""
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum of each file, by kind."""
+        sums = {"javascript": self.javascript_sha256, "webassembly": self.webassembly_sha256}
+        return {kind: f"sha256:{sums[kind]}" for kind in self.FILES}
+
+
 class Config(FrozenModel):
     """The configuration of the workflow."""
 
@@ -219,7 +248,7 @@ class Config(FrozenModel):
     """Initial weights: `imagenet`, torchvision's `IMAGENET1K_V1` or timm's pretrained weights; `none`, random
     initialisation, with which every phase trains all layers; or the path of your own file (safetensors or PyTorch),
     in which `{model}` is replaced by the name of the model."""
-    weights_sha256: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = {}
+    weights_sha256: dict[Name, Sha256] = {}
     """Expected SHA-256 of the weights file, by model name."""
     time_basis: TimeBasis = "training"
     """Definition of *T* in the figures: `training`, the measured seconds of training steps and resizing; `forward`, the
@@ -245,6 +274,8 @@ class Config(FrozenModel):
     """Later run, likewise."""
     crate: Crate = Crate()
     """The archive that `snakemake ro_crate` writes."""
+    onnxruntime_web: OnnxRuntimeWeb = OnnxRuntimeWeb()
+    """The runtime that `snakemake web_page` puts into a web page."""
 
     def training_of(self, dataset: str, regime: str | None = None) -> Training:
         """Return the common training settings with those of a dataset, and of a regime, merged over them.
@@ -330,9 +361,10 @@ class Config(FrozenModel):
     def without_local_paths(self) -> dict[str, Any]:
         """Return the configuration of this grid as JSON values, without local directories and without credentials.
 
-        Settings of `compare_runs` and `ro_crate` are left out, because they do not affect results.
+        Settings of `compare_runs`, `ro_crate` and `web_page` are left out, because they do not affect results.
         """
-        plain = self.model_dump(mode="json", exclude_none=True, exclude={"before", "after", "crate"})
+        unused = {"before", "after", "crate", "onnxruntime_web"}
+        plain = self.model_dump(mode="json", exclude_none=True, exclude=unused)
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}
         for entry in plain["datasets"].values():
