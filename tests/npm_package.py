@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from entr.config.schema import OnnxRuntimeWeb
+from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.data import download
 
 RUNTIME = OnnxRuntimeWeb()

@@ -47,6 +47,6 @@ rule web_page:
     params:
         titles=[settings.model_card_data(dataset)["title"] for dataset in grid.datasets],
     message:
-        "writing the web page of each exported model"
+        "writing web pages"
     script:
         "../scripts/web_page.py"

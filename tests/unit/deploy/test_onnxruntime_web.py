@@ -2,7 +2,7 @@ from hashlib import sha256
 
 import pytest
 
-from entr.config.schema import OnnxRuntimeWeb
+from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.deploy.onnxruntime_web import fetch_onnxruntime_web
 from entr.jobs.errors import EntrError
 

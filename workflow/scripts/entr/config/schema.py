@@ -1,16 +1,17 @@
 """The schema of the configuration: its keys, types, defaults and meanings."""
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from entr.config.base import FrozenModel, Unique, scale_size
 from entr.config.download_settings import DownloadSettings, redact_url
+from entr.config.field_types import Sha256, UserPath
+from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
 from entr.config.training import Training
@@ -18,10 +19,7 @@ from entr.config.training_plan import Plan
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
-FolderAddress = Annotated[str, Field(pattern=r"^https?://[^/]+/(.*/)?$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64})$")]
-UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
 TimeBasis = Literal["training", "forward", "latency"]
 Source = Literal["archive", "folder", "url_list", "torchvision", "synthetic"]
 PaperDataset = Literal["steel", "ucm", "bees"]
@@ -196,33 +194,6 @@ class Crate(FrozenModel):
     """ORCID of this person, as a URL."""
     licence: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = "MIT"
     """Licence of the results, as an SPDX identifier such as `CC-BY-4.0`."""
-
-
-class OnnxRuntimeWeb(FrozenModel):
-    """ONNX Runtime Web 1.30.0, which `snakemake web_page` puts into the web page of an exported model."""
-
-    FILES: ClassVar[Mapping[str, str]] = {
-        "javascript": "ort.wasm.bundle.min.mjs",
-        "webassembly": "ort-wasm-simd-threaded.wasm",
-    }
-    """Names of the files in the package, by kind."""
-
-    urls: Annotated[tuple[FolderAddress, ...], Field(min_length=1), Unique] = (
-        "https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/",
-        "https://unpkg.com/onnxruntime-web@1.30.0/dist/",
-    )
-    """URLs of the folder that contains `ort.wasm.bundle.min.mjs` and `ort-wasm-simd-threaded.wasm`, tried in order."""
-    path: UserPath | None = None
-    """Local folder with these two files, instead of `urls`."""
-    javascript_sha256: Sha256 = "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90"
-    """SHA-256 of `ort.wasm.bundle.min.mjs`."""
-    webassembly_sha256: Sha256 = "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
-    """SHA-256 of `ort-wasm-simd-threaded.wasm`."""
-
-    def checksums(self) -> dict[str, str]:
-        """Return the checksum of each file, by kind."""
-        sums = {"javascript": self.javascript_sha256, "webassembly": self.webassembly_sha256}
-        return {kind: f"sha256:{sums[kind]}" for kind in self.FILES}
 
 
 class Config(FrozenModel):

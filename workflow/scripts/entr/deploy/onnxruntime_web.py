@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from entr.config.download_settings import DownloadSettings
-from entr.config.schema import OnnxRuntimeWeb
+from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.data import download
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
