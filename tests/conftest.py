@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import npm_package
 import pytest
 import server as real_server
 from hypothesis import HealthCheck, settings
@@ -47,6 +48,20 @@ def dataset(originals, tmp_path_factory):
     pack_images(folder / "images", folder / "manifest.csv", folder / "pixels.npy")
     split.split_dataset(folder / "manifest.csv", folder / "split.csv", seed=0, folds=5)
     return folder
+
+
+@pytest.fixture(scope="session")
+def exported(dataset, tmp_path_factory):
+    """An exported model; see `train_and_export`."""
+    import exported_model  # imports torch, which few tests need
+
+    return exported_model.train_and_export(dataset, tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_web():
+    """Files of ONNX Runtime Web, by kind; skips the test if npm cannot fetch them."""
+    return npm_package.onnxruntime_web()
 
 
 def outputs_of_downscale(folder):

@@ -1,7 +1,5 @@
 """The report and each figure in a real browser that is offline, as a reader opens them."""
 
-import shutil
-
 import pandas as pd
 import pytest
 import simulated
@@ -12,11 +10,8 @@ from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
 from entr.figures.figure_data import FigureData
 from entr.report import error_analysis, page, recommendation, verdict
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
 FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
 CHART, TITLE = (
     "document.querySelector('svg.marks').innerHTML",
@@ -24,8 +19,6 @@ CHART, TITLE = (
 )
 DATASETS = ("ucm", "bees")
 DESIGN = simulated.design(DATASETS, seeds=3)
-
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -87,50 +80,6 @@ def _write_tables(folder):
     for name, table in tables.items():
         table.to_csv(paths[name], index=False)
     return paths
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-class Reader:
-    """Opens pages offline, and records console messages and requests."""
-
-    def __init__(self, browser, **options):
-        self.context = browser.new_context(offline=True, **options)
-        self.page = self.context.new_page()
-        self.messages, self.requests = [], []
-        self.page.on("console", lambda message: self.messages.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, path):
-        self.page.goto(path.as_uri())
-        if path.parent.name == "errors":
-            return self.page
-        drawn = "document.documentElement.dataset.drawn === 'all'" if path.name == "report.html" else "true"
-        self.page.wait_for_function(f"{drawn} && document.querySelector('svg.marks') !== null")
-        return self.page
-
-    def external_requests(self):
-        return [url for url in self.requests if not url.startswith(("data:", "blob:"))]
-
-
-@pytest.fixture
-def reader(browser):
-    readers = []
-
-    def create(**options):
-        readers.append(Reader(browser, **options))
-        return readers[-1]
-
-    yield create
-    for one in readers:
-        one.context.close()
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -63,6 +63,8 @@ def test_package_files_contain_only_a_docstring(package):
         "record_provenance",
         "compare_runs",
         "ro_crate",
+        "web_page",
+        "fetch_onnxruntime_web",
     ],
 )
 def test_script_for_tables_figures_and_reports_does_not_import_torch(script):

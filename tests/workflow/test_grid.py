@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import zipfile
+from hashlib import sha256
 
 import pandas as pd
 import pytest
@@ -198,6 +199,7 @@ def test_touching_every_file_reruns_nothing(grid):
         ("report/recommendation", {**EXPORT, **REPORT}),
         ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("deploy/predict", {"export_model": 1, "record_provenance": 1, "all": 1}),
+        ("deploy/web_page", {}),
         ("report/provenance", {"record_provenance": 1, "all": 1}),
         ("report/run_comparison", {}),
         ("report/ro_crate", {}),
@@ -252,6 +254,21 @@ def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path)
     progress = grid.directory / "results" / "progress"
     assert set(read_table(progress / "cells.csv")["regime"]) == {"no-increase"}
     assert "micrographs resnet18 gradual seed 0" in (progress / "verdict.md").read_text()
+    assert grid.plan() == {}
+
+
+def test_web_page_is_written_on_request_only(grid, server):
+    model = grid.directory / "results/models/micrographs"
+    assert not (model / "classify.html").exists()
+    contents = {"ort.wasm.bundle.min.mjs": b"export default 1;", "ort-wasm-simd-threaded.wasm": b"\0asm"}
+    javascript, webassembly = (sha256(content).hexdigest() for content in contents.values())
+    for name, content in contents.items():
+        server.add(f"/dist/{name}", content)
+    runtime = {"urls": [f"{server.address}/dist/"], "javascript_sha256": javascript, "webassembly_sha256": webassembly}
+    output, jobs = grid.run("web_page", "--config", f"onnxruntime_web={runtime}")
+    assert jobs == {"fetch_onnxruntime_web": 1, "web_page": 1}
+    assert "results/models/micrographs/classify.html: " in output
+    assert (model / "classify.html").stat().st_size > (model / "model.onnx").stat().st_size
     assert grid.plan() == {}
 
 

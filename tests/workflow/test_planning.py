@@ -13,7 +13,10 @@ def jobs(done):
 
 
 def test_default_configuration_plans_six_seeds_of_three_regimes(snakemake):
-    assert jobs(snakemake("--dry-run"))["train"] == 6 * 3
+    planned = jobs(snakemake("--dry-run"))
+    assert planned["train"] == 6 * 3
+    # downloads nothing
+    assert [name for name in planned if name.startswith("fetch")] == []
 
 
 def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):

@@ -42,9 +42,10 @@ GPUS = workflow.resource_settings.resources.get("gpu").value or 1
 CORES_PER_TIMED_JOB = max(1, CORES // GPUS)
 
 # Jobs read these from `config` and not from `params`, because they must not make results stale:
-# patience and mirrors of downloads, and the logger.
+# patience and mirrors of downloads, the local copy of a verified file, and the logger.
 config["download"] = settings.download.model_dump()
 config["logger"] = settings.logger
+config["onnxruntime_web"] = settings.onnxruntime_web.model_dump(mode="json")
 config["datasets"] = {
     name: dataset.model_dump(mode="json") for name, dataset in settings.datasets.items()
 }

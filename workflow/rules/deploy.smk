@@ -30,3 +30,23 @@ rule export_model:
         "{wildcards.dataset}: exporting the recommended model"
     script:
         "../scripts/export_model.py"
+
+
+# Without output, because the pages are in the directories that export_model writes; so it runs whenever it is
+# requested.
+rule web_page:
+    input:
+        javascript=rules.fetch_onnxruntime_web.output.javascript,
+        webassembly=rules.fetch_onnxruntime_web.output.webassembly,
+        models=collect("results/models/{dataset}", dataset=grid.datasets),
+    log:
+        "results/logs/web_page.log",
+    localrule: True
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        titles=[settings.model_card_data(dataset)["title"] for dataset in grid.datasets],
+    message:
+        "writing web pages"
+    script:
+        "../scripts/web_page.py"

@@ -126,7 +126,26 @@ rule fetch_weights:
         "../scripts/fetch_weights.py"
 
 
-# Everything that needs the internet, for clusters whose compute nodes are offline: run it on the login node.
+# For the web page, which nothing else needs. It runs on this machine, because nodes of a cluster may be offline.
+rule fetch_onnxruntime_web:
+    output:
+        javascript="results/onnxruntime-web/ort.wasm.bundle.min.mjs",
+        webassembly="results/onnxruntime-web/ort-wasm-simd-threaded.wasm",
+    log:
+        "results/logs/fetch_onnxruntime_web.log",
+    localrule: True
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        checksums=settings.onnxruntime_web.checksums(),
+        code=code_digest("fetch_onnxruntime_web"),
+    message:
+        "fetching ONNX Runtime Web"
+    script:
+        "../scripts/fetch_onnxruntime_web.py"
+
+
+# Everything else that needs the internet, for clusters whose compute nodes are offline: run it on the login node.
 rule downloads:
     input:
         collect("results/data/{dataset}/originals", dataset=grid.datasets),

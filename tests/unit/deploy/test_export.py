@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from entr.data.decode import downscale_image
 from entr.deploy import export
+from entr.deploy.held_out_accuracy import HeldOutAccuracy
+from entr.deploy.model_card import render_model_card
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import Metrics
@@ -58,6 +62,28 @@ def test_model_card_contains_the_metrics_of_the_cell(exported):
         "python predict.pyz IMAGES",
     ):
         assert statement in card
+
+
+@pytest.mark.parametrize("test", [None, HeldOutAccuracy(60, 51, 0.85, 0.7389, 0.919)])
+def test_model_card_has_the_metadata_of_the_hugging_face_hub(exported, test):
+    metrics = Metrics.model_validate_json((exported.cell / "metrics.json").read_text())
+    title = 'Steel: "magnified" & #1 \n---\n- {x} | <b>Größe</b> ~~1~~'
+    card = exported.card | {"title": title}
+    text = render_model_card(metrics, ["<b>rust</b>", "a_b *c*"], exported.choice, card, test)
+    read = ModelCard(text)
+    assert read.data.model_name == f"resnet18 for {title}"
+    assert (read.data.pipeline_tag, read.data.library_name) == ("image-classification", "onnx")
+    results = {(one.dataset_split, one.metric_type): one.metric_value for one in read.data.eval_results}
+    total = next(one for one in metrics.evaluations if (one.stage, one.resolution) == ("total", "phase"))
+    expected = {
+        ("validation", "accuracy"): round(total.quality.accuracy, 4),
+        ("validation", "f1"): round(total.quality.macro_f1, 4),
+    }
+    assert results == (expected | {("test", "accuracy"): 0.85} if test else expected)
+    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(read.text)
+    assert "&lt;b&gt;rust&lt;/b&gt;, a_b *c*." in html
+    heading = "resnet18 for Steel: &quot;magnified&quot; &amp; #1 --- - {x} | &lt;b&gt;Größe&lt;/b&gt; ~~1~~"
+    assert f"<h1>{heading}</h1>" in html
 
 
 def test_dataset_without_a_recommended_model_is_an_error_with_the_reason(exported, tmp_path):

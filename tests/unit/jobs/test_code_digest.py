@@ -116,6 +116,7 @@ def test_templates_are_found_by_name_and_by_include(scripts):
     assert users_of(report / "sort.js", scripts) == {"render_report"}
     assert {"figure", "plot_figure", "plot_sample_images"} <= users_of(report / "figure.html.j2", scripts)
     assert {"figure", "plot_figure", "render_report"} <= users_of(report / "style.css", scripts)
+    assert users_of(report / "prepare.js", scripts) == {"web_page"}
     assert users_of(report / "workflow.rst", scripts) == set()
 
 

@@ -16,7 +16,7 @@ one function of it. The packages, from the bottom up, and the packages that each
 | analysis | tables over all cells, effects, claims, recommendation | jobs config metrics |
 | figures | figures from the tables | jobs config metrics |
 | report | verdict, recommendation, progress, report | jobs config metrics training analysis figures |
-| deploy | export of the recommended model, prediction | jobs config metrics data devices models training |
+| deploy | exported model, prediction, web page | jobs config metrics data devices figures models training |
 
 The modules that `analysis`, `figures` and `report` use do not import torch, so that their jobs start quickly. A test,
 ``tests/unit/test_import_directions.py``, checks both rules.

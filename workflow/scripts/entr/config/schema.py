@@ -1,16 +1,17 @@
 """The schema of the configuration: its keys, types, defaults and meanings."""
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from entr.config.base import FrozenModel, Unique, scale_size
 from entr.config.download_settings import DownloadSettings, redact_url
+from entr.config.field_types import Sha256, UserPath
+from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
 from entr.config.training import Training
@@ -19,7 +20,6 @@ from entr.config.training_plan import Plan
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Address = Annotated[str, Field(pattern=r"^https?://[^/]+/")]
 Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]{40}|sha256:[0-9a-fA-F]{64})$")]
-UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
 TimeBasis = Literal["training", "forward", "latency"]
 Source = Literal["archive", "folder", "url_list", "torchvision", "synthetic"]
 PaperDataset = Literal["steel", "ucm", "bees"]
@@ -219,7 +219,7 @@ class Config(FrozenModel):
     """Initial weights: `imagenet`, torchvision's `IMAGENET1K_V1` or timm's pretrained weights; `none`, random
     initialisation, with which every phase trains all layers; or the path of your own file (safetensors or PyTorch),
     in which `{model}` is replaced by the name of the model."""
-    weights_sha256: dict[Name, Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = {}
+    weights_sha256: dict[Name, Sha256] = {}
     """Expected SHA-256 of the weights file, by model name."""
     time_basis: TimeBasis = "training"
     """Definition of *T* in the figures: `training`, the measured seconds of training steps and resizing; `forward`, the
@@ -245,6 +245,8 @@ class Config(FrozenModel):
     """Later run, likewise."""
     crate: Crate = Crate()
     """The archive that `snakemake ro_crate` writes."""
+    onnxruntime_web: OnnxRuntimeWeb = OnnxRuntimeWeb()
+    """The runtime that `snakemake web_page` puts into a web page."""
 
     def training_of(self, dataset: str, regime: str | None = None) -> Training:
         """Return the common training settings with those of a dataset, and of a regime, merged over them.
@@ -330,9 +332,10 @@ class Config(FrozenModel):
     def without_local_paths(self) -> dict[str, Any]:
         """Return the configuration of this grid as JSON values, without local directories and without credentials.
 
-        Settings of `compare_runs` and `ro_crate` are left out, because they do not affect results.
+        Settings of `compare_runs`, `ro_crate` and `web_page` are left out, because they do not affect results.
         """
-        plain = self.model_dump(mode="json", exclude_none=True, exclude={"before", "after", "crate"})
+        unused = {"before", "after", "crate", "onnxruntime_web"}
+        plain = self.model_dump(mode="json", exclude_none=True, exclude=unused)
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}
         for entry in plain["datasets"].values():

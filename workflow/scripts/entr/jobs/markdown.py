@@ -8,7 +8,7 @@ from entr.jobs.paths import TEMPLATES
 
 _MARKUP = re.compile(
     r"""
-      [\\`*|]                                   # code, emphasis, fields of a table
+      [\\`*|~]                                  # code, emphasis, fields of a table, strikethrough
     | <(?=[A-Za-z/!?])                          # HTML
     | \[(?=[^\]]*\]\()                          # a link
     | &(?=\#?\w+;)                              # a character reference

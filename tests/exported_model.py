@@ -1,9 +1,8 @@
-"""A cell that was really trained, and its exported model, made once per session."""
+"""A cell that is really trained, and its exported model."""
 
 from types import SimpleNamespace
 
 import pandas as pd
-import pytest
 
 from entr.config.regimes import Regime
 from entr.config.training import LearningRateFinder, Phase, Training
@@ -46,10 +45,8 @@ CHOICE = {
 }
 
 
-@pytest.fixture(scope="session")
-def exported(dataset, tmp_path_factory):
-    """Directories `model`, of the exported model, and `cell`, of the cell that trained it; and its `card`."""
-    folder = tmp_path_factory.mktemp("exported")
+def train_and_export(dataset, folder):
+    """Return the directories `model`, of the exported model, and `cell`, of its cell; its `card`; and the `choice`."""
     cell = folder / "cells/micrographs/resnet18/gradual/seed0"
     train_cell(
         Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, weights="none"),
