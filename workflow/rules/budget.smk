@@ -27,9 +27,12 @@ def read_or_choose_budget():
     command, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     images = images_digest()
     found = budget.read_budget(BUDGET, configured, images)
-    starts_jobs = not (command.dryrun or command.touch or command.unlock or command.lint)
+    starts_jobs = not (
+        command.dryrun or command.touch or command.unlock or command.lint
+    )
     needs_grid = not command.targets or not WITHOUT_GRID.issuperset(command.targets)
-    if found is None and starts_jobs and needs_grid:
+    is_first = found is None and not budget.is_requested_by_a_run()
+    if is_first and starts_jobs and needs_grid:
         choose_grid(command)
         found = budget.read_budget(BUDGET, configured, images)
     return found

@@ -47,7 +47,9 @@ onsuccess:
                 seconds=time.time() - budget.process_start(),
             )
         )
-    elif {BUDGET, "fit_budget"} & set(dag.targets) and not budget.is_requested_by_a_run():
+    elif {BUDGET, "fit_budget"} & set(
+        dag.targets
+    ) and not budget.is_requested_by_a_run():
         print(
             *budget.describe(configured, budget.read_budget(BUDGET, configured)),
             sep="\n",

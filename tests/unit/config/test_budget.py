@@ -51,8 +51,10 @@ def test_other_images_need_another_choice(config, tmp_path):
 
 
 def test_too_few_hours_are_an_error_that_states_the_least(config):
-    with pytest.raises(EntrError, match=r"hours: 2 h are too few .* takes about 3\.1 h; raise hours"):
-        budget.within_budget(config, recorded(config, grid=None, expected_hours=3.14))
+    nothing = recorded(config, grid=None, expected_hours=3.14)
+    with pytest.raises(EntrError, match=r"hours: 2 h are too few .* takes about 3\.1 h; raise hours") as error:
+        budget.within_budget(config, nothing)
+    assert budget.describe(config, nothing) == [str(error.value)]
 
 
 def test_damaged_record_is_an_error_that_says_what_to_do(config, tmp_path):

@@ -25,6 +25,7 @@ from entr.config.budget_choice import choose_grid, reductions
 from entr.config.training_plan import Plan
 from entr.data.sample import ImageSample, downscale_sample
 from entr.devices import torch_device
+from entr.jobs.errors import EntrError
 from entr.training.clock import Clock
 from entr.training.resize import PackedImages
 
@@ -110,7 +111,7 @@ class RunEstimate:
 def fit_budget(
     destination: str | Path,
     *,
-    hours: float,
+    hours: float | None,
     grid: Mapping[str, Any],
     control: str,
     plans: Mapping[float, Mapping[str, Mapping[str, Mapping[str, Any]]]],
@@ -147,7 +148,14 @@ def fit_budget(
         Original images by dataset, and pretrained weights by model, if there are any.
     cores : int
         Cores of the run.
+
+    Raises
+    ------
+    EntrError
+        If there is no budget, or if a dataset has no usable images.
     """
+    if hours is None:
+        raise EntrError("fit_budget needs a budget; add --config hours=2, for example")
     # the imports of this job take as long as those of a cell
     imports = Clock.from_process_start(torch.device("cpu")).seconds["starting"]
     started = float(os.environ.get(STARTED_AT, process_start()))

@@ -159,7 +159,7 @@ def measure_unit_times(
         trainer.learner.dls = trainer.loaders(images)
         for layers in sorted({layers for side, layers in trained if side == size}):
             step[size, layers] = _seconds_per_step(trainer, layers)
-        rows = packed.validation_rows[: 2 * training.batch_size]
+        rows = packed.validation_rows[: training.batch_size]
         some = CropDataset(images, rows, augmented=False)
         forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(rows)
     return UnitTimes(start, resize, step, forward, len(packed.training_rows), len(packed.validation_rows))

@@ -116,13 +116,11 @@ def describe(config: Config, budget: Budget | None) -> list[str]:
             f"budget of {config.hours:g} h: the grid that fits is chosen when the run starts, from measured training "
             "steps; until then, the grid is that of the configuration"
         ]
+    if budget.grid is None:
+        return [_too_little(budget)]
     grid = budget.grid
-    parts = [
-        *grid.models,
-        f"scale {grid.scale:g}",
-        _count(len(grid.regimes), "regime"),
-        _count(len(grid.seeds), "seed"),
-    ]
+    counts = [_count(len(grid.regimes), "regime"), _count(len(grid.seeds), "seed")]
+    parts = [*grid.models, f"scale {grid.scale:g}", *counts]
     lines = [f"budget of {budget.hours:g} h: {', '.join(parts)}; about {budget.expected_hours:.2g} h in total"]
     if budget.left_out:
         lines.append(f"does not fit into the budget: {', '.join(budget.left_out)}")
