@@ -34,7 +34,7 @@ include: "workflow/rules/terminal.smk"
 # after the rules, because they do not apply to the wildcards of pathvars in rules that follow them
 wildcard_constraints:
     dataset="|".join(settings.datasets),
-    model="|".join(grid.models),
+    model="|".join(configured.grid.models),
     regime="|".join(settings.regimes),
     seed=r"\d+",
     figure="|".join(FIGURES),

@@ -242,6 +242,21 @@ def test_added_seed_trains_new_cells_only(grid):
     assert changed == {"split": 1, "train": 2, **FROM_ALL_TABLES}
 
 
+def test_budget_is_fitted_once_before_the_run_is_planned(grid):
+    hours = ("--config", "hours=9")
+    target = "results/tables/datasets.csv"
+    done = run_snakemake(
+        grid.checkout / "Snakefile", grid.directory, "--dry-run", target, "--configfile", SMALLEST, *hours
+    )
+    assert "the grid that fits is chosen when the run starts" in done.output
+    assert not (grid.directory / "results" / "budget.yaml").exists()
+    output, _ = grid.run(target, *hours)
+    assert "measuring training steps" in output
+    assert "budget of 9 h: resnet18, scale 1, 2 regimes, 6 seeds; about " in output
+    # seed 0 is finished; the file is read again, and no grid is chosen
+    assert grid.plan(*hours)["train"] == 2 * 5
+
+
 def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path):
     cell = grid.directory / CELLS / "gradual" / "seed0"
     cell.rename(tmp_path / "aside")

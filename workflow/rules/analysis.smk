@@ -150,6 +150,7 @@ rule recommend:
         study=study,
         limits=settings.recommend.model_dump(),
         tested=settings.split.test > 0,
+        budget=budget_lines,
         code=code_digest("recommend"),
     message:
         "selecting the recommended model"

@@ -78,9 +78,51 @@ rule estimate_runtime:
         metrics=of_cells("metrics.json"),
         plans={dataset: settings.plans(dataset) for dataset in grid.datasets},
         models=grid.models,
-        benchmark_seconds=settings.benchmark_seconds(),
+        inference=settings.inference.model_dump(),
         table="results/runtime_estimate.csv",
     message:
         "estimating the runtime of the grid"
     script:
         "../scripts/estimate_runtime.py"
+
+
+# The run that chooses the grid requests it; see budget.smk.
+rule fit_budget:
+    input:
+        originals=collect(
+            "results/data/{dataset}/originals", dataset=configured.grid.datasets
+        ),
+        weights=branch(
+            configured.weights == "none",
+            then=[],
+            otherwise=collect(
+                "results/weights/{model}.safetensors", model=configured.grid.models
+            ),
+        ),
+    output:
+        BUDGET,
+    log:
+        "results/logs/fit_budget.log",
+    conda:
+        "../../envs/entr.yaml"
+    threads: CORES
+    resources:
+        gpu=1,
+        mem_mb=scale_with_attempt(16000),
+    params:
+        hours=configured.hours,
+        grid=budget.BudgetGrid.of(configured).model_dump(),
+        control=configured.control,
+        plans={
+            scale: {name: scaled.plans(name) for name in scaled.grid.datasets}
+            for scale, scaled in budget.at_scales(configured).items()
+        },
+        images=[*budget.at_scales(configured).values()][-1].downscaling(),
+        split=configured.split.model_dump(),
+        inference=configured.inference.model_dump(),
+        configuration=budget.configuration_digest(configured),
+        listing=lambda wildcards: images_digest(),
+    message:
+        "measuring training steps to choose a grid that fits into the budget"
+    script:
+        "../scripts/fit_budget.py"

@@ -1,4 +1,6 @@
+import atexit
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -17,15 +19,27 @@ from entr.jobs.paths import CELL
 
 FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
 
+
+include: "budget.smk"
+
+
 try:
     # the command line's files come first in workflow.configfiles but override the others
     cli_files = workflow.overwrite_configfiles
     own_files = [path for path in workflow.configfiles if path not in cli_files]
-    settings = validate_config(config, [*own_files, *cli_files])
+    configured = validate_config(config, [*own_files, *cli_files])
     if workflow.is_main_process:
-        model_check.check_models(settings.grid.models)
+        model_check.check_models(configured.grid.models)
+    chosen = read_or_choose_budget() if configured.hours else None
+    settings = budget.within_budget(configured, chosen)
 except EntrError as error:
     raise WorkflowError(str(error)) from None
+
+budget_lines = budget.describe(configured, chosen)
+if workflow.is_main_process and budget_lines and not budget.is_requested_by_a_run():
+    # after the long plan of a dry run
+    say = partial(print, *budget_lines, sep="\n", file=sys.stderr)
+    atexit.register(say) if workflow.output_settings.dryrun else say()
 
 grid = settings.grid
 study = settings.study().model_dump()

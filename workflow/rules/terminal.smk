@@ -43,7 +43,17 @@ onsuccess:
                 collect("results/errors/{dataset}.html", dataset=grid.datasets),
                 collect("results/models/{dataset}", dataset=grid.datasets),
                 sys.argv[1:],
+                hours=settings.hours,
+                scale=settings.scale,
+                seconds=time.time() - budget.process_start(),
             )
+        )
+    elif {BUDGET, "fit_budget"} & set(
+        dag.targets
+    ) and not budget.is_requested_by_a_run():
+        print(
+            *budget.describe(configured, budget.read_budget(BUDGET, configured)),
+            sep="\n",
         )
 
 

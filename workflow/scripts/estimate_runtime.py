@@ -16,6 +16,6 @@ write_estimate(
     manifest={Path(path).parent.name: path for path in snakemake.input.manifest},
     split={Path(path).parents[1].name: path for path in snakemake.input.split},
     weights={Path(path).stem: path for path in snakemake.input.get("weights", ())},
-    benchmark_seconds=snakemake.params.benchmark_seconds,
+    **snakemake.params.inference,
     table=snakemake.params.table,
 )

@@ -10,5 +10,6 @@ write_recommendation(
     design=StudyDesign(**snakemake.params.study),
     limits=snakemake.params.limits,
     tested=snakemake.params.tested,
+    budget=snakemake.params.budget,
     outputs=dict(snakemake.output.items()),
 )

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from entr.benchmark import runtime_estimate
+from entr.benchmark import inference, runtime_estimate
 from entr.benchmark.runtime_estimate import UnitTimes
 from entr.config.regimes import Regime
 from entr.config.training import LearningRateFinder, Phase, Training
@@ -31,6 +31,18 @@ def test_seconds_of_a_cell_follow_from_its_plan():
     assert parts["evaluation"] == pytest.approx(stages + 2 * 10 * (0.02 + 0.04) + 10 * 0.01)
 
 
+def test_benchmark_takes_its_minimum_seconds_or_a_minimum_number_of_calls_per_case():
+    plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=40, tta=40), pretrained=True)
+    units = UnitTimes(
+        start=0, resize={}, step={}, warm_up={}, forward={24: 0, 40: 0.1}, training_images=0, validation_images=0
+    )  # fmt: skip
+    # two sizes with two batch sizes, and the trained model
+    assert runtime_estimate.benchmark_seconds(units, [plan], [1, 2], 300) == pytest.approx(5 * 2 * 300, rel=0.01)
+    calls = inference.ROUNDS * (inference.WARM_UP_CALLS + inference.MIN_CALLS + 1 + runtime_estimate.CALLS_FOR_BLOCKS)
+    expected = calls * (0.1 + 0.2 + 0.1)
+    assert runtime_estimate.benchmark_seconds(units, [plan], [1, 2], 0) == pytest.approx(expected)
+
+
 def test_unfinished_cells_are_estimated_from_timed_steps(dataset, tmp_path, caplog):
     plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=32, tta=32), pretrained=False)
     cells = [tmp_path / "m" / "resnet18" / "gradual" / f"seed{seed}" / "metrics.json" for seed in (0, 1)]
@@ -47,7 +59,7 @@ def test_unfinished_cells_are_estimated_from_timed_steps(dataset, tmp_path, capl
     def estimate():
         with caplog.at_level("INFO", logger="entr"):
             runtime_estimate.write_estimate(
-                cells, {"m": {"gradual": plan.plain()}}, **files, weights={}, benchmark_seconds=10.0,
+                cells, {"m": {"gradual": plan.plain()}}, **files, weights={}, batch_sizes=[1], min_seconds=0.1,
                 table=tmp_path / "estimate.csv",
             )  # fmt: skip
 

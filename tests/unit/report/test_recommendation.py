@@ -56,3 +56,9 @@ def test_held_out_test_images_are_mentioned_if_there_are_any():
     sentence = "The model card in `results/models` states its accuracy on test images that were held out."
     assert sentence in render_recommendation([], simulated.design(), NO_LIMITS, tested=True)
     assert sentence not in render_recommendation([], simulated.design(), NO_LIMITS)
+
+
+def test_what_fits_into_the_budget_is_stated_if_there_is_one():
+    text = render_recommendation([], simulated.design(), NO_LIMITS, budget=["budget of 2 h: 3 seeds", "not: scale 1"])
+    assert text.endswith("\n\nThe grid was chosen to fit into the time:\n\n- budget of 2 h: 3 seeds\n- not: scale 1\n")
+    assert "fit into" not in render_recommendation([], simulated.design(), NO_LIMITS)

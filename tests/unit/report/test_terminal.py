@@ -211,6 +211,17 @@ def test_command_that_adds_seeds_repeats_the_options_of_the_run(options, expecte
     assert lines[2] == f"    {expected}"
 
 
+def test_command_that_adds_seeds_keeps_the_scale_that_fitted_into_the_budget(tmp_path):
+    answer = tmp_path / "answer.txt"
+    answer.write_text(f"Undecided.\n    {SEEDS_COMMAND.format(seeds=6)}\n")
+    options = ["--config", "images=photos", "hours=0.5"]
+    lines = terminal.summarise_run(
+        answer, "report.html", [], [], options, hours=0.5, scale=0.6, seconds=900
+    ).splitlines()
+    assert lines[2] == "    snakemake --config seeds=6 scale=0.6 hours=null images=photos"
+    assert lines[-1] == "The budget:  0.5 h, of which this run took 0.25 h"
+
+
 def test_long_command_is_continued_on_further_lines(tmp_path):
     images = "/photos/" + 8 * "long name "
     options = ["--cores", "2", "--config", f"images={images}", "weights=none", "--configfile", "a study.yaml"]

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelValidException
 
+from entr.benchmark import inference
 from entr.config.training import Layers
 from entr.config.training_plan import Plan
 from entr.devices import torch_device
@@ -29,7 +30,7 @@ from entr.training.trainer import Trainer
 
 log = logging.getLogger("entr")
 
-TIMED_STEPS = 5
+TIMED_STEPS = 3
 """Training steps that are timed per size and choice of layers, after as many for warm-up."""
 TIMED_PREDICTIONS = 3
 """Repetitions of a prediction that is timed."""
@@ -37,6 +38,8 @@ JOBS_AFTER_TRAINING = 24
 """Jobs that make tables, figures, report and exported models."""
 SECONDS_PER_JOB = 3
 """Duration of each of them: mostly the start of a process."""
+CALLS_FOR_BLOCKS = 2
+"""Calls by which the inference benchmark finds out how many make a block."""
 
 
 class HalvesTimer(Callback):
@@ -115,6 +118,32 @@ class UnitTimes:
         return seconds + images * sum(self.forward[side] for side in training.evaluation_sizes)
 
 
+def benchmark_seconds(units: UnitTimes, plans: Sequence[Plan], batch_sizes: Sequence[int], min_seconds: float) -> float:
+    """Return the seconds of the inference benchmark of a model, without the start of its two jobs.
+
+    Parameters
+    ----------
+    units : UnitTimes
+        Of the model and one dataset.
+    plans : sequence of Plan
+        One per regime.
+    batch_sizes, min_seconds
+        The section ``inference`` of the configuration.
+    """
+    sizes = {size for plan in plans for phase in plan.phases for size in phase.input_sizes()}
+    sizes |= {size for plan in plans for size in (plan.tta_size, plan.training.full_size)}
+    untrained = [units.forward[size] * images for size in sizes for images in batch_sizes]
+    trained = [units.forward[plan.phases[-1].size] for plan in plans]
+    return sum(_seconds_of_case(latency, min_seconds) for latency in (*untrained, *trained))
+
+
+def _seconds_of_case(latency: float, min_seconds: float) -> float:
+    """Return the seconds that `inference` spends on a model, image size and batch size with this latency."""
+    single_calls = max(min_seconds / inference.ROUNDS, inference.MIN_CALLS * latency)
+    back_to_back = max(min_seconds / inference.ROUNDS, latency) + CALLS_FOR_BLOCKS * latency
+    return inference.ROUNDS * (inference.WARM_UP_CALLS * latency + single_calls + back_to_back)
+
+
 def _trained(plan: Plan) -> set[tuple[int, Layers]]:
     """Return the combinations of size and trained layers of a plan."""
     return {(size, phase.layers) for phase in plan.phases for size in phase.input_sizes()}
@@ -144,7 +173,7 @@ def measure_unit_times(
         for layers in sorted({layers for side, layers in trained if side == size}):
             first, second = _seconds_of_steps(trainer, images, layers)
             step[size, layers], warm_up[size, layers] = second / TIMED_STEPS, max(0.0, first - second)
-        some = CropDataset(images, np.arange(len(images))[: 2 * training.batch_size], augmented=False)
+        some = CropDataset(images, np.arange(len(images))[: training.batch_size], augmented=False)
         forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(some)
     return UnitTimes(start, resize, step, warm_up, forward, len(packed.training_rows), len(packed.validation_rows))
 
@@ -178,7 +207,8 @@ def write_estimate(
     manifest: Mapping[str, str],
     split: Mapping[str, str],
     weights: Mapping[str, str],
-    benchmark_seconds: float,
+    batch_sizes: Sequence[int],
+    min_seconds: float,
     table: str | Path,
 ) -> None:
     """Estimate the runtime of every cell that is not finished, and log the sum.
@@ -193,8 +223,8 @@ def write_estimate(
         Files of each dataset.
     weights : mapping of str to path
         Pretrained weights by model, if there are any.
-    benchmark_seconds : float
-        Seconds of the inference benchmark, by its configuration.
+    batch_sizes, min_seconds
+        The section ``inference`` of the configuration.
     table : path
         CSV file with one row per unfinished cell: its parts and their sum in seconds.
     """
@@ -203,11 +233,13 @@ def write_estimate(
     cells = [cell_of(path) | {"finished": Path(path).exists()} for path in metrics]
     unfinished = [cell for cell in cells if not cell.pop("finished")]
     rows: list[dict[str, Any]] = []
+    after_training = float(JOBS_AFTER_TRAINING * SECONDS_PER_JOB)
     for dataset, model in sorted({(cell["dataset"], cell["model"]) for cell in unfinished}):
         by_regime = {regime: Plan.model_validate(plan) for regime, plan in plans[dataset].items()}
         device = torch_device.choose_device(next(iter(by_regime.values())).training.device)
         packed = PackedImages.open(pixels[dataset], manifest[dataset], split[dataset])
         units = measure_unit_times(dataset, model, list(by_regime.values()), packed, weights.get(model), device)
+        after_training += benchmark_seconds(units, list(by_regime.values()), batch_sizes, min_seconds)
         for cell in unfinished:
             if (cell["dataset"], cell["model"]) == (dataset, model):
                 parts = units.seconds_of(by_regime[cell["regime"]])
@@ -215,7 +247,6 @@ def write_estimate(
                 rows.append(cell | parts | {"seconds": sum(parts.values())})
     estimate = pd.DataFrame(rows)
     write_table(estimate, table)
-    after_training = benchmark_seconds + JOBS_AFTER_TRAINING * SECONDS_PER_JOB
     _log_estimate(estimate, len(cells), after_training, table)
 
 

@@ -213,6 +213,10 @@ class Config(FrozenModel):
     100 to 250 px, become 40 to 100 px."""
     seeds: PositiveInt | None = None
     """Number of replicates: a shorthand for `grid.seeds` from 0 to `seeds` - 1, for the command line."""
+    hours: PositiveFloat | None = None
+    """Budget: hours that the whole run may take on this machine, on one GPU or on the CPU. The run measures training
+    steps first and chooses the models, the regimes, the number of seeds and the scale that fit. Without a budget, the
+    grid is run as configured."""
     control: Name = "no-increase"
     """Regime with which the others are compared."""
     weights: UserPath = "imagenet"
@@ -300,11 +304,6 @@ class Config(FrozenModel):
         device = self.training.model_dump(include={"device", "precision", "tf32"})
         return {"min_seconds": self.inference.min_seconds} | device
 
-    def benchmark_seconds(self) -> float:
-        """Return the minimum seconds of all jobs of the inference benchmark, for latency and throughput together."""
-        jobs = len(self.grid.models) * (len(self.sizes()) + len(self.grid.datasets))
-        return 2 * jobs * len(self.inference.batch_sizes) * self.inference.min_seconds
-
     def study(self) -> StudyDesign:
         """Return the design of the study, for the analysis and the report."""
         entries = {name: self.datasets[name] for name in self.grid.datasets}
@@ -332,9 +331,10 @@ class Config(FrozenModel):
     def without_local_paths(self) -> dict[str, Any]:
         """Return the configuration of this grid as JSON values, without local directories and without credentials.
 
-        Settings of `compare_runs`, `ro_crate` and `web_page` are left out, because they do not affect results.
+        Settings of `compare_runs`, `ro_crate` and `web_page` are left out, because they do not affect results, and so
+        is `hours`, because the grid is the one that fits.
         """
-        unused = {"before", "after", "crate", "onnxruntime_web"}
+        unused = {"before", "after", "crate", "hours", "onnxruntime_web"}
         plain = self.model_dump(mode="json", exclude_none=True, exclude=unused)
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}

@@ -101,7 +101,7 @@ def downscale_dataset(
         for label in {decode_name(label) for _, label, _ in jobs}:
             (folder / label).mkdir()
         with ProcessPoolExecutor(processes) as pool:
-            results = list(pool.map(partial(_downscale_file, originals, folder, settings), jobs, chunksize=16))
+            results = list(pool.map(partial(downscale_file, originals, folder, settings), jobs, chunksize=16))
         labels = Counter(result.label if isinstance(result, Rejected) else result[0].label for result in results)
         accepted = [result for result in results if not isinstance(result, Rejected)]
         not_images = [result for result in results if isinstance(result, Rejected)]
@@ -205,9 +205,20 @@ def _rejected_contradictions(rows: Iterable[ManifestRow], pairs: pd.DataFrame) -
     return [Rejected(row.source, row.label, "contradiction", reasons[row.source]) for row in rows]
 
 
-def _downscale_file(
+def downscale_file(
     originals: Path, folder: Path, settings: Mapping[str, Any], job: tuple[int, str, Path]
 ) -> tuple[ManifestRow, Hashes] | Rejected:
+    """Downscale one original to a PNG file in a folder with a subfolder per class.
+
+    Parameters
+    ----------
+    originals, folder : path
+        Folders of the originals and of the downscaled images.
+    settings : mapping
+        The section ``images`` of the configuration.
+    job : tuple
+        Number, class and path of the original.
+    """
     number, label, path = job
     source, label = decode_name(path.relative_to(originals).as_posix()), decode_name(label)
     try:

@@ -24,6 +24,7 @@ def write_recommendation(
     limits: Mapping[str, float | None],
     outputs: Mapping[str, str | Path],
     tested: bool = False,
+    budget: Sequence[str] = (),
 ) -> None:
     """Choose a model and regime for each dataset and goal, and explain the choice.
 
@@ -39,6 +40,8 @@ def write_recommendation(
         ``table``, a CSV file with one row per dataset and goal, see `Choice`; and ``text``, a Markdown file.
     tested : bool
         Whether the recommended model is tested on held-out images.
+    budget : sequence of str
+        Sentences about what fits into the budget and what does not, see `config.budget.describe`.
 
     Raises
     ------
@@ -62,11 +65,16 @@ def write_recommendation(
             )
     write_table(choices_table(choices), outputs["table"])
     with atomic_write(outputs["text"]) as file:
-        file.write(render_recommendation(choices, design, limits, tested=tested))
+        file.write(render_recommendation(choices, design, limits, tested=tested, budget=budget))
 
 
 def render_recommendation(
-    choices: Sequence[Choice], design: StudyDesign, limits: Mapping[str, float | None], *, tested: bool = False
+    choices: Sequence[Choice],
+    design: StudyDesign,
+    limits: Mapping[str, float | None],
+    *,
+    tested: bool = False,
+    budget: Sequence[str] = (),
 ) -> str:
     """Return the recommendation as Markdown.
 
@@ -80,6 +88,8 @@ def render_recommendation(
         The section ``recommend`` of the configuration.
     tested : bool
         Whether the recommended model is tested on held-out images.
+    budget : sequence of str
+        Sentences about what fits into the budget and what does not.
     """
     datasets = [
         {
@@ -91,7 +101,12 @@ def render_recommendation(
     ]
     goals = {goal: words for goal, (words, _) in GOALS.items()}
     return render_markdown(
-        "recommendation.md.j2", datasets=datasets, goals=goals, limits=list(_describe(limits)), tested=tested
+        "recommendation.md.j2",
+        datasets=datasets,
+        goals=goals,
+        limits=list(_describe(limits)),
+        tested=tested,
+        budget=budget,
     )
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.status import Status
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from entr.analysis.formatting import format_duration
+from entr.analysis.formatting import SECONDS_PER_HOUR, format_duration
 from entr.metrics.cell_metrics import Metrics
 from entr.metrics.labels import FINAL, PHASE
 
@@ -30,6 +30,7 @@ LINES = {
     "render_micrographs": "{dataset}: rendering images",
     "link_images": "{dataset}: linking images",
     "fetch_weights": "{model}: downloading initial weights",
+    "fit_budget": "measuring training steps to choose a grid that fits into the budget",
     "downscale": "{dataset}: downscaling images",
     "downscale_folder": "{dataset}: downscaling images",
     "benchmark_inference": "benchmarking inference",
@@ -292,6 +293,10 @@ def summarise_run(
     error_pages: Sequence[str],
     model_dirs: Sequence[str],
     options: Sequence[str] = (),
+    *,
+    hours: float | None = None,
+    scale: float = 1,
+    seconds: float = 0,
 ) -> str:
     """Return the end of a successful run: the answer, where the pages are, and what to do next.
 
@@ -307,8 +312,16 @@ def summarise_run(
         Directories of exported models.
     options : sequence of str
         Command-line arguments of the run, which the command that adds seeds repeats.
+    hours : float, optional
+        The budget. The command that adds seeds has none, because another grid might fit into it.
+    scale : float
+        The scale that fits into the budget.
+    seconds : float
+        Duration of the run.
     """
-    text = SEEDS_COMMAND.sub(lambda match: with_config(options, match[1]), Path(answer).read_text(encoding="utf-8"))
+    fixed = [f"scale={scale:g}", "hours=null"] if hours else []
+    text = Path(answer).read_text(encoding="utf-8")
+    text = SEEDS_COMMAND.sub(lambda match: with_config(options, match[1], *fixed), text)
     lines = ["", text.rstrip(), ""]
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if error_pages:
@@ -316,6 +329,8 @@ def summarise_run(
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
         lines += _describe_test(Path(model_dirs[0], "test.json"))
+    if hours:
+        lines.append(f"The budget:  {hours:g} h, of which this run took {seconds / SECONDS_PER_HOUR:.2g} h")
     return "\n".join(lines)
 
 
@@ -335,15 +350,15 @@ def _describe_test(path: Path) -> list[str]:
     return [f"             accuracy {accuracy} % [{low} to {high}] on {test['images']} held-out test images"]
 
 
-def with_config(options: Sequence[str], setting: str) -> str:
-    """Return the command of a run with one value of the configuration set or replaced.
+def with_config(options: Sequence[str], *settings: str) -> str:
+    """Return the command of a run with values of the configuration set or replaced.
 
     Parameters
     ----------
     options : sequence of str
         Command-line arguments of the run.
-    setting : str
-        ``KEY=VALUE``. It joins the values of an existing ``--config``, because a second ``--config`` would
+    *settings : str
+        ``KEY=VALUE``. They join the values of an existing ``--config``, because a second ``--config`` would
         replace the first.
 
     Returns
@@ -351,13 +366,13 @@ def with_config(options: Sequence[str], setting: str) -> str:
     str
         The command, continued on further lines where it exceeds `WIDTH`.
     """
-    key = setting.partition("=")[0]
-    arguments = [option for option in options if not option.startswith(f"{key}=")]
+    keys = tuple(f"{setting.partition('=')[0]}=" for setting in settings)
+    arguments = [option for option in options if not option.startswith(keys)]
     place = next((n for n, option in enumerate(arguments, 1) if option in {"--config", "-C"}), None)
     if place is None:
-        arguments += ["--config", setting]
+        arguments += ["--config", *settings]
     else:
-        arguments.insert(place, setting)
+        arguments[place:place] = settings
     lines = ["snakemake"]
     for word in map(shlex.quote, arguments):
         if len(lines[-1]) + len(word) > WIDTH - len(INDENT) - len("  \\"):

@@ -1,0 +1,62 @@
+# The grid that fits into the budget `hours`. The jobs of a run depend on it, so it is chosen before they are planned: in
+# another run, of the rule fit_budget, with the same options and thus on the same machine or cluster.
+import os
+import subprocess
+
+from snakemake.cli import get_argument_parser
+
+from entr.config import budget
+
+BUDGET = "results/budget.yaml"
+# targets that do not need the grid
+WITHOUT_GRID = {BUDGET, "fit_budget", "downloads", "progress", "compare_runs"}
+
+
+def images_digest():
+    """Return a digest of the images in the user's own folders."""
+    entries = [configured.datasets[name] for name in configured.grid.datasets]
+    return " ".join(
+        listing_digest(entry.path) for entry in entries if entry.source == "folder"
+    )
+
+
+def read_or_choose_budget():
+    """Return the budget with the grid that fits, or None if no grid is chosen yet and this run starts no job."""
+    if not workflow.is_main_process:
+        return budget.read_budget(BUDGET, configured)
+    command, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    images = images_digest()
+    found = budget.read_budget(BUDGET, configured, images)
+    starts_jobs = not (
+        command.dryrun or command.touch or command.unlock or command.lint
+    )
+    needs_grid = not command.targets or not WITHOUT_GRID.issuperset(command.targets)
+    is_first = found is None and not budget.is_requested_by_a_run()
+    if is_first and starts_jobs and needs_grid:
+        choose_grid(command)
+        found = budget.read_budget(BUDGET, configured, images)
+    return found
+
+
+def choose_grid(command):
+    """Run fit_budget with the options of this command."""
+    if command.until or command.omit_from or command.batch:
+        raise EntrError(
+            "hours: the grid must be chosen before a run of a part of it; run `snakemake fit_budget` with the same "
+            "--config and --configfile first"
+        )
+    # so that no job of that run reads it
+    Path(BUDGET).unlink(missing_ok=True)
+    options = [option for option in sys.argv[1:] if option not in command.targets]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", BUDGET, *options, "--quiet", "all"],
+        env=os.environ | {budget.STARTED_AT: str(budget.process_start())},
+    )
+    try:
+        run.wait()
+    except KeyboardInterrupt:
+        # that run is interrupted too, and cleans up
+        run.wait()
+        raise
+    if run.returncode:
+        raise EntrError("hours: the grid could not be chosen; the error is above")
