@@ -1,4 +1,4 @@
-"""Show the errors of the recommended model of a dataset, and images that are probably mislabelled."""
+"""Show the errors of the recommended model of a dataset, and images that may be mislabelled."""
 
 from entr.config.study_design import StudyDesign
 from entr.jobs.logs import configure_logging

@@ -29,7 +29,7 @@ def sections(html):
 
 def test_mislabelled_images_and_other_mistakes_of_all_seeds_are_shown_apart(analyse):
     html, table = analyse(mislabelled=2, mistakes=3, seeds=3)
-    assert "<h1>Of 63 judged images, 15 are misclassified; 6 are probably mislabelled</h1>" in html
+    assert "<h1>Of 63 judged images, 15 are misclassified; 6 may be mislabelled</h1>" in html
     assert sections(html) == {"label-issues": 6, "mistakes": 9}
     assert table["label_issue"].sum() == 6
     assert (table["label"] != table["predicted"]).sum() == 15
@@ -68,7 +68,7 @@ def test_number_of_classes_does_not_matter(analyse, classes):
 
 def test_page_without_mistakes_says_so(analyse):
     html, table = analyse(mislabelled=0, mistakes=0)
-    assert "<h1>Of 42 judged images, none is misclassified; none is probably mislabelled</h1>" in html
+    assert "<h1>Of 42 judged images, none is misclassified; none appears to be mislabelled</h1>" in html
     assert sections(html) == {"label-issues": 0, "mistakes": 0}
     assert len(table) == 42
 
@@ -76,8 +76,8 @@ def test_page_without_mistakes_says_so(analyse):
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ((20, 1, 1), "Of 20 judged images, 1 is misclassified; 1 is probably mislabelled"),
-        ((20, 3, 0), "Of 20 judged images, 3 are misclassified; none is probably mislabelled"),
+        ((20, 1, 1), "Of 20 judged images, 1 is misclassified; 1 may be mislabelled"),
+        ((20, 3, 0), "Of 20 judged images, 3 are misclassified; none appears to be mislabelled"),
     ],
 )
 def test_errors_are_counted_in_a_sentence(numbers, sentence):

@@ -25,7 +25,7 @@ def judge_labels(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFr
         One row per image, the least plausible label first (self-confidence, the default of cleanlab), with the
         columns ``image, label, predicted, probability_of_label, probability_of_predicted, seeds, label_issue``.
         Probabilities are means over the seeds, of which ``seeds`` is the number. ``label_issue`` is whether the image
-        is probably mislabelled: a class other than its label is predicted, with at least the mean probability of that
+        may be mislabelled: a class other than its label is predicted, with at least the mean probability of that
         class over the images labelled with it.
     """
     by_image = predictions.groupby("image")

@@ -396,7 +396,7 @@ TABLES: Mapping[str, Table] = {
             Column(
                 "label_issue",
                 "boolean",
-                "Whether the image is probably mislabelled: another class is predicted, with at least the mean "
+                "Whether the image may be mislabelled: another class is predicted, with at least the mean "
                 "probability of that class over the images labelled with it.",
             ),
             SOURCE,

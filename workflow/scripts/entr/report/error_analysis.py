@@ -1,4 +1,4 @@
-"""The page of errors: images that are probably mislabelled, and the other mistakes of the recommended model."""
+"""The page of errors: images that may be mislabelled, and the other mistakes of the recommended model."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ def write_error_analysis(
     tested: bool,
     outputs: Mapping[str, str | Path],
 ) -> None:
-    """Write the mistakes of the recommended model, and the images that are probably mislabelled.
+    """Write the mistakes of the recommended model, and the images that may be mislabelled.
 
     Parameters
     ----------
@@ -101,13 +101,11 @@ def describe_errors(judged: int, mistakes: int, issues: int) -> str:
     Parameters
     ----------
     judged, mistakes, issues : int
-        Number of images that were judged, that are misclassified, and that are probably mislabelled.
+        Number of images that were judged, that are misclassified, and that may be mislabelled.
     """
-    return f"Of {judged} judged images, {_count(mistakes)} misclassified; {_count(issues)} probably mislabelled"
-
-
-def _count(number: int) -> str:
-    return f"{number or 'none'} {'is' if number < 2 else 'are'}"
+    verb = "is" if mistakes < 2 else "are"
+    labels = f"{issues} may be mislabelled" if issues else "none appears to be mislabelled"
+    return f"Of {judged} judged images, {mistakes or 'none'} {verb} misclassified; {labels}"
 
 
 def _cards(rows: pd.DataFrame, images: Path) -> list[dict[str, Any]]:

@@ -335,10 +335,12 @@ def summarise_run(
 
 
 def _count_label_issues(table: Path) -> str:
-    """Return how many images are probably mislabelled."""
+    """Return how many images may be mislabelled."""
     with table.open(encoding="utf-8", newline="") as file:
         number = sum(row["label_issue"] == "True" for row in csv.DictReader(file))
-    return f"{number or 'no'} {'image is' if number == 1 else 'images are'} probably mislabelled"
+    if not number:
+        return "no image appears to be mislabelled"
+    return f"{number} image{'s' if number > 1 else ''} may be mislabelled"
 
 
 def _describe_test(path: Path) -> list[str]:
