@@ -111,7 +111,7 @@ rule fit_budget:
         mem_mb=scale_with_attempt(16000),
     params:
         hours=configured.hours,
-        grid=budget.BudgetGrid.of(configured).model_dump(),
+        grid=budget.grid_of(configured).model_dump(),
         control=configured.control,
         plans={
             scale: {name: scaled.plans(name) for name in scaled.grid.datasets}

@@ -5,7 +5,7 @@ import subprocess
 
 from snakemake.cli import get_argument_parser
 
-from entr.config import budget
+from entr.config import budget, budget_file
 
 BUDGET = "results/budget.yaml"
 # targets that do not need the grid
@@ -50,7 +50,7 @@ def choose_grid(command):
     options = [option for option in sys.argv[1:] if option not in command.targets]
     run = subprocess.Popen(
         [sys.executable, "-m", "snakemake", BUDGET, *options, "--quiet", "all"],
-        env=os.environ | {budget.STARTED_AT: str(budget.process_start())},
+        env=os.environ | {budget_file.STARTED_AT: str(budget_file.process_start())},
     )
     try:
         run.wait()

@@ -45,7 +45,7 @@ onsuccess:
                 sys.argv[1:],
                 hours=settings.hours,
                 scale=settings.scale,
-                seconds=time.time() - budget.process_start(),
+                seconds=time.time() - budget_file.process_start(),
             )
         )
     elif {BUDGET, "fit_budget"} & set(

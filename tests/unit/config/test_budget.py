@@ -2,7 +2,7 @@ import pytest
 from configurations import FILES, merged
 
 from entr.config import budget
-from entr.config.budget import Budget, BudgetGrid
+from entr.config.budget_file import Budget, BudgetGrid, write_budget
 from entr.config.validation import validate_config
 from entr.jobs.errors import EntrError
 
@@ -20,10 +20,10 @@ def recorded(config, **changes):
 
 
 def test_recorded_grid_replaces_that_of_the_configuration(config, tmp_path):
-    budget.write_budget(recorded(config), tmp_path / "budget.yaml")
+    write_budget(recorded(config), tmp_path / "budget.yaml")
     found = budget.read_budget(tmp_path / "budget.yaml", config, "i")
     settings = budget.within_budget(config, found)
-    assert BudgetGrid.of(settings) == GRID
+    assert budget.grid_of(settings) == GRID
     assert settings.grid.datasets == config.grid.datasets
     assert budget.describe(config, found) == [
         "budget of 2 h: resnet18, scale 1, 2 regimes, 2 seeds; about 1.5 h in total",
@@ -36,7 +36,7 @@ def test_recorded_grid_replaces_that_of_the_configuration(config, tmp_path):
 )
 def test_other_configuration_needs_another_choice(config, tmp_path, changes):
     path = tmp_path / "budget.yaml"
-    budget.write_budget(recorded(config), path)
+    write_budget(recorded(config), path)
     other = validate_config(merged(*FILES, **{"hours": 2} | changes))
     assert budget.read_budget(path, other) is None
     assert budget.read_budget(path, validate_config(merged(*FILES, hours=2, logger="tensorboard"))) is not None
@@ -45,7 +45,7 @@ def test_other_configuration_needs_another_choice(config, tmp_path, changes):
 def test_other_images_need_another_choice(config, tmp_path):
     path = tmp_path / "budget.yaml"
     assert budget.read_budget(path, config) is None
-    budget.write_budget(recorded(config), path)
+    write_budget(recorded(config), path)
     assert budget.read_budget(path, config, "others") is None
     assert budget.read_budget(path, config, "i") == recorded(config)
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from entr.analysis.estimation import REPLICATES_FOR_TEST
-from entr.config.budget import BudgetGrid
 from entr.config.budget_choice import DECISIVE_SEEDS, choose_grid, reductions
+from entr.config.budget_file import BudgetGrid
 
 CONTROL = "no-increase"
 CONFIGURED = BudgetGrid(

@@ -98,7 +98,7 @@ def test_change_to_training_retrains_cells_but_makes_no_images_or_tables_stale(s
     before = digests(scripts)
     path = scripts / "entr" / "training" / "batches.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
-    assert changed(before, scripts) == {"train", "estimate_runtime"}
+    assert changed(before, scripts) == {"train", "estimate_runtime", "fit_budget"}
 
 
 def test_changed_template_changes_the_digests_of_the_scripts_that_use_it(scripts):
@@ -121,8 +121,11 @@ def test_templates_are_found_by_name_and_by_include(scripts):
 
 
 def test_no_result_depends_on_the_validation_of_the_configuration_or_on_documentation():
-    validation = {"config.schema", "config.validation", "config.renamed", "config.model_names"}
-    documentation = {"config_reference", "metrics.tables"}
+    validation = {"config.schema", "config.validation", "config.renamed_keys", "config.model_names"}
+    documentation = {"config_reference", "metrics.data_dictionary"}
+    assert all(
+        paths.PACKAGE.joinpath(*name.split(".")).with_suffix(".py").exists() for name in validation | documentation
+    )
     assert {script for script in SCRIPTS if (validation | documentation) & modules_of(script)} == set()
 
 

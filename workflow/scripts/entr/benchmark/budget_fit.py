@@ -20,8 +20,8 @@ from entr.benchmark.runtime_estimate import (
     benchmark_seconds,
     measure_unit_times,
 )
-from entr.config.budget import STARTED_AT, Budget, BudgetGrid, process_start, write_budget
 from entr.config.budget_choice import choose_grid, reductions
+from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid, process_start, write_budget
 from entr.config.training_plan import Plan
 from entr.data.sample import ImageSample, downscale_sample
 from entr.devices import torch_device
@@ -129,11 +129,11 @@ def fit_budget(
     Parameters
     ----------
     destination : path
-        YAML file, see `config.budget.Budget`.
+        YAML file, see `config.budget_file.Budget`.
     hours : float
         The budget of the whole run, which started at `STARTED_AT`.
     grid : mapping
-        The configured grid, a `config.budget.BudgetGrid` as JSON values.
+        The configured grid, a `config.budget_file.BudgetGrid` as JSON values.
     control : str
         The regime that is not left out.
     plans : mapping

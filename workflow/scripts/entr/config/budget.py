@@ -1,66 +1,30 @@
-"""The budget of a run: the part of the grid that fits into `hours`, and the file that records it."""
+"""The budget of a run: the part of the grid that fits into `hours`."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
 
-import psutil
 import yaml
 from pydantic import ValidationError
 
-from entr.config.base import FrozenModel
+from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid
 from entr.config.schema import Config
 from entr.jobs.errors import EntrError
-from entr.jobs.files import atomic_write
 
 SCALES = (0.4, 0.6, 0.8, 1.0)
 """Scales that a budget tries if they are larger than the configured one."""
-STARTED_AT = "ENTR_STARTED_AT"
-"""Environment variable with the start of the run that the budget limits, in seconds since the epoch."""
-HEADER = "# The grid that fits into `hours`. Delete this file to measure and choose again.\n"
 
 
-class BudgetGrid(FrozenModel):
-    """The part of a grid that a budget chooses."""
-
-    models: tuple[str, ...]
-    regimes: tuple[str, ...]
-    seeds: tuple[int, ...]
-    scale: float
-
-    @classmethod
-    def of(cls, config: Config) -> "BudgetGrid":
-        """Return the grid and scale of a configuration."""
-        grid = config.grid
-        return cls(models=grid.models, regimes=grid.regimes, seeds=grid.seeds, scale=config.scale)
-
-
-class Budget(FrozenModel):
-    """What fits into a number of hours: the content of ``results/budget.yaml``."""
-
-    configuration: str
-    """Digest of the configuration, see `configuration_digest`."""
-    images: str
-    """Digest of the names, sizes and modification times of the user's images."""
-    hours: float
-    """The budget."""
-    expected_hours: float
-    """Hours that the whole run takes with this grid; if nothing fits, with the smallest one."""
-    grid: BudgetGrid | None
-    """The grid that fits, or None if nothing does."""
-    left_out: tuple[str, ...] = ()
-    """What does not fit, with the hours that the run would take."""
+def grid_of(config: Config) -> BudgetGrid:
+    """Return the grid and scale of a configuration."""
+    grid = config.grid
+    return BudgetGrid(models=grid.models, regimes=grid.regimes, seeds=grid.seeds, scale=config.scale)
 
 
 def is_requested_by_a_run() -> bool:
     """Tell whether a run that has a budget started this process to choose its grid."""
     return STARTED_AT in os.environ
-
-
-def process_start() -> float:
-    """Return when this process started, in seconds since the epoch."""
-    return psutil.Process().create_time()
 
 
 def _count(number: int, noun: str) -> str:
@@ -132,12 +96,6 @@ def _too_little(budget: Budget) -> str:
         f"hours: {budget.hours:g} h are too few for these images on this machine: even the smallest grid takes about "
         f"{budget.expected_hours:.2g} h; raise hours, or use fewer images"
     )
-
-
-def write_budget(budget: Budget, path: str | Path) -> None:
-    """Write a budget as YAML."""
-    with atomic_write(path) as file:
-        file.write(HEADER + yaml.safe_dump(budget.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def read_budget(path: str | Path, config: Config, images: str | None = None) -> Budget | None:

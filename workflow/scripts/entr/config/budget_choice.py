@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
-from entr.config.budget import BudgetGrid
+from entr.config.budget_file import BudgetGrid
 
 MIN_REGIMES = 2
 """Fewest regimes of a comparison."""
