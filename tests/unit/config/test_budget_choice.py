@@ -79,15 +79,18 @@ def test_nothing_is_chosen_below_the_hours_of_the_smallest_grid():
     assert choose(LEAST - 1e-6) == (None, [])
 
 
-def test_larger_grids_are_measured_only_if_smaller_ones_fit():
-    asked = []
+@pytest.mark.parametrize(
+    ("hours", "measured"), [(0.06, {0.4}), (0.08, {0.4, 0.6}), (0.12, {0.4, 0.6, 0.8}), (9, {0.4, 1})]
+)
+def test_scales_that_cannot_be_chosen_are_not_measured(hours, measured):
+    asked = set()
 
     def record(grid):
-        asked.append((grid.scale, grid.models))
+        asked.add(grid.scale)
         return hours_of(grid)
 
-    choose_grid(CONFIGURED, CONTROL, SCALES, record, 0.08)
-    assert {scale for scale, _ in asked} == {0.4, 0.6}
+    choose_grid(CONFIGURED, CONTROL, SCALES, record, hours)
+    assert asked == measured
 
 
 def test_added_seeds_are_those_that_the_configuration_lacks():

@@ -35,7 +35,8 @@ def choose_grid(
     scales : sequence of float
         Larger scales, in ascending order.
     hours_of : callable
-        Returns the hours of the whole run with a grid. It is called with a grid only if all smaller ones fit.
+        Returns the hours of the whole run with a grid. Scales and models are measured when it is first called with
+        them, so it is called with larger ones only if smaller ones fit.
     hours : float
         The budget.
 
@@ -60,11 +61,16 @@ def choose_grid(
         return None, []
     if grid != first:
         return grid, [f"{_difference(first, grid)} ({hours_of(first):.2g} h)"]
-    for scale in scales:
+    remaining = list(scales)
+    while remaining:
+        # without measuring those below the largest one that fits even if all of the time grows with the area
+        safe = [scale for scale in remaining if hours_of(grid) * (scale / grid.scale) ** 2 <= hours]
+        scale = safe[-1] if safe else remaining[0]
         larger = grid.model_copy(update={"scale": scale})
         if not fits(larger, f"scale {scale:g}"):
             break
         grid = larger
+        remaining = [one for one in remaining if one > scale]
     while len(grid.seeds) < DECISIVE_SEEDS:
         more = grid.model_copy(update={"seeds": (*grid.seeds, next(n for n in count() if n not in grid.seeds))})
         if not fits(more, f"{len(more.seeds)} seeds"):
