@@ -59,4 +59,6 @@ def choose_grid(command):
         run.wait()
         raise
     if run.returncode:
-        raise EntrError("hours: the grid could not be chosen; the error is above and in results/logs")
+        raise EntrError(
+            "hours: the grid could not be chosen; the error is above and in results/logs"
+        )
