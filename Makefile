@@ -42,7 +42,7 @@ test: lint  ## run the linters and all tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
-test-slow: .venv/lock  ## run the tests that take minutes: time limits and restarts on SLURM
+test-slow: .venv/lock  ## run the tests that take minutes: real datasets, time limits and restarts on SLURM
 	$(BIN)/pytest -m slow
 
 .PHONY: check-gpu

@@ -160,6 +160,7 @@ def test_local_image_folder_is_not_modified_or_cached(originals, tmp_path):
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_near_duplicates_in_real_datasets_are_found(shared_data, tmp_path):
     """A person has looked at all pairs: each shows the same image twice."""
     names = ["ucm", "neu", "flowers"]

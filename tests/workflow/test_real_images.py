@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 LITE = "2d3c8842439142fd39d077f8ac8b5fe76fc6579afee06a208b3dc0c31a6ba90d"
 
 
+@pytest.mark.slow
 def test_accuracy_on_a_directory_of_aerial_images_is_far_above_chance(snakemake, shared_data, tmp_path):
     mine = tmp_path / "aerial.yaml"
     mine.write_text(

@@ -6,7 +6,7 @@ import yaml
 
 from entr.benchmark import budget_fit
 from entr.benchmark.budget_fit import RunEstimate
-from entr.benchmark.runtime_estimate import JOBS_AFTER_TRAINING, SECONDS_PER_JOB, UnitTimes
+from entr.benchmark.runtime_estimate import SECONDS_PER_JOB, UnitTimes, seconds_after_training
 from entr.config.budget_file import Budget, BudgetGrid
 from entr.config.regimes import Regime
 from entr.config.schema import Images
@@ -46,7 +46,7 @@ def test_hours_of_a_run_are_the_sum_of_its_parts():
     estimate = run_estimate(passed=60, measured=measured)
     preparation = 1000 * 0.01 + budget_fit.SECONDS_PER_PAIR * 1e6 + 4 * SECONDS_PER_JOB
     cells, benchmark = 2 * 2 * (5 + CELL), 2 * (5 + 1)
-    seconds = 60 + preparation + cells + benchmark + JOBS_AFTER_TRAINING * SECONDS_PER_JOB
+    seconds = 60 + preparation + cells + benchmark + seconds_after_training(2)
     assert 3600 * estimate.hours(grid()) == pytest.approx(seconds, abs=1)
     more = 3600 * (estimate.hours(grid(seeds=(0, 1, 2, 3))) - estimate.hours(grid()))
     assert more == pytest.approx(2 * 2 * (5 + CELL) + SECONDS_PER_JOB, abs=0.5)

@@ -12,9 +12,9 @@ one function of it. The packages, from the bottom up, and the packages that each
 | devices | choice of device and precision, GPU lock | jobs metrics |
 | models | architectures, pretrained weights | jobs config data |
 | training | training and evaluation of a cell | jobs config metrics devices models |
-| benchmark | inference benchmark, runtime estimate | jobs config metrics data devices models training |
 | analysis | tables over all cells, effects, claims, recommendation | jobs config metrics |
 | figures | figures from the tables | jobs config metrics |
+| benchmark | inference benchmark, runtime estimate | jobs config metrics data devices models figures training |
 | report | verdict, recommendation, progress, report | jobs config metrics training analysis figures |
 | deploy | exported model, prediction, web page | jobs config metrics data devices models analysis figures training |
 

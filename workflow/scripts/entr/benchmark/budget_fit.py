@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from entr.benchmark.runtime_estimate import (
-    JOBS_AFTER_TRAINING,
     SECONDS_PER_JOB,
     UnitTimes,
     benchmark_seconds,
     measure_unit_times,
+    seconds_after_training,
 )
 from entr.config.budget_choice import choose_grid, reductions
 from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid, process_start, write_budget
@@ -87,7 +87,7 @@ class RunEstimate:
                 seconds += benchmark_seconds(units, plans, self.batch_sizes, self.min_seconds)
                 # the two jobs of the benchmark start like a cell
                 seconds += 2 * (self.imports + units.start)
-        seconds += JOBS_AFTER_TRAINING * SECONDS_PER_JOB
+        seconds += seconds_after_training(self.cores)
         return (time.time() - self.started + seconds) / SECONDS_PER_HOUR
 
     def unit_times(self, dataset: str, model: str, scale: float) -> UnitTimes:

@@ -18,6 +18,7 @@ from entr.benchmark import inference
 from entr.config.training import Layers
 from entr.config.training_plan import Plan
 from entr.devices import torch_device
+from entr.figures.catalogue import CATALOGUE
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import Cell
@@ -34,10 +35,12 @@ TIMED_STEPS = 3
 """Training steps that are timed per size and choice of layers, after as many for warm-up."""
 TIMED_PREDICTIONS = 3
 """Repetitions of a prediction that is timed."""
-JOBS_AFTER_TRAINING = 24
-"""Jobs that make tables, figures, report and exported models."""
+JOBS_IN_SEQUENCE = 12
+"""Jobs that make tables, report and exported models, the export counted fourfold; the others wait for one another."""
 SECONDS_PER_JOB = 3
 """Duration of each of them: mostly the start of a process."""
+SECONDS_PER_FIGURE = 4
+"""Duration of the job of a figure on one core."""
 CALLS_FOR_BLOCKS = 2
 """Calls by which the inference benchmark finds out how many make a block."""
 
@@ -116,6 +119,11 @@ class UnitTimes:
             seconds += sum(self.forward[side] * count for side, count in counts.items())
         seconds += (1 + training.tta_views) * images * sum(self.forward[side] for side in {plan.tta_size, full})
         return seconds + images * sum(self.forward[side] for side in training.evaluation_sizes)
+
+
+def seconds_after_training(cores: int) -> float:
+    """Return the seconds of tables, figures, report and exported models, with a job per core."""
+    return JOBS_IN_SEQUENCE * SECONDS_PER_JOB + -(-len(CATALOGUE) // cores) * SECONDS_PER_FIGURE
 
 
 def benchmark_seconds(units: UnitTimes, plans: Sequence[Plan], batch_sizes: Sequence[int], min_seconds: float) -> float:
@@ -233,7 +241,7 @@ def write_estimate(
     cells = [cell_of(path) | {"finished": Path(path).exists()} for path in metrics]
     unfinished = [cell for cell in cells if not cell.pop("finished")]
     rows: list[dict[str, Any]] = []
-    after_training = float(JOBS_AFTER_TRAINING * SECONDS_PER_JOB)
+    after_training = seconds_after_training(torch.get_num_threads())
     for dataset, model in sorted({(cell["dataset"], cell["model"]) for cell in unfinished}):
         by_regime = {regime: Plan.model_validate(plan) for regime, plan in plans[dataset].items()}
         device = torch_device.choose_device(next(iter(by_regime.values())).training.device)
