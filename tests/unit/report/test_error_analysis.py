@@ -78,6 +78,7 @@ def test_page_without_mistakes_says_so(analyse):
     [
         ((20, 1, 1), "Of 20 judged images, 1 is misclassified; 1 may be mislabelled"),
         ((20, 3, 0), "Of 20 judged images, 3 are misclassified; none appears to be mislabelled"),
+        ((20, 11, 9), "Of 20 judged images, 11 are misclassified; too many to tell which are mislabelled"),
     ],
 )
 def test_errors_are_counted_in_a_sentence(numbers, sentence):

@@ -181,18 +181,25 @@ def test_output_of_snakemake_is_filtered_only_if_it_goes_to_the_terminal():
 
 
 @pytest.mark.parametrize(
-    ("issues", "counted"), [(0, "no image appears to be"), (1, "1 image may be"), (3, "3 images may be")]
+    ("issues", "counted"),
+    [
+        (0, "0 of 3 images misclassified; none appears to be mislabelled"),
+        (1, "1 of 4 images misclassified; 1 may be mislabelled"),
+        (4, "4 of 7 images misclassified; too many to tell which are mislabelled"),
+    ],
 )
 def test_summary_has_the_answer_the_report_the_errors_and_the_model(tmp_path, monkeypatch, issues, counted):
     monkeypatch.chdir(tmp_path)
     answer, pages = tmp_path / "answer.txt", ["errors/ucm.html"]
     answer.write_text("Starting on small images saved 25 % of the training time.\n")
     (tmp_path / "errors").mkdir()
-    (tmp_path / "errors" / "ucm.csv").write_text("image,label_issue\na,False\n" + issues * "b,True\n")
+    (tmp_path / "errors" / "ucm.csv").write_text(
+        "label,predicted,label_issue\n" + 3 * "a,a,False\n" + issues * "a,b,True\n"
+    )
     lines = terminal.summarise_run(answer, "results/report.html", pages, ["results/models/ucm"]).splitlines()
     assert lines[1] == "Starting on small images saved 25 % of the training time."
     assert "results/report.html" in lines[3]
-    assert lines[4] == f"The errors:  {pages[0]} ({counted} mislabelled)"
+    assert lines[4] == f"The errors:  {pages[0]} ({counted})"
     assert "results/models/ucm" in lines[5]
     assert max(map(len, lines)) <= terminal.WIDTH
 

@@ -17,6 +17,7 @@ from entr.figures.image_thumbnails import whole_image_url
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table, write_table
+from entr.report.label_issues import describe_label_issues
 
 log = logging.getLogger("entr")
 
@@ -104,7 +105,7 @@ def describe_errors(judged: int, mistakes: int, issues: int) -> str:
         Number of images that were judged, that are misclassified, and that may be mislabelled.
     """
     verb = "is" if mistakes < 2 else "are"
-    labels = f"{issues} may be mislabelled" if issues else "none appears to be mislabelled"
+    labels = describe_label_issues(judged, mistakes, issues)
     return f"Of {judged} judged images, {mistakes or 'none'} {verb} misclassified; {labels}"
 
 

@@ -21,6 +21,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from entr.analysis.formatting import SECONDS_PER_HOUR, format_duration
 from entr.metrics.cell_metrics import Metrics
 from entr.metrics.labels import FINAL, PHASE
+from entr.report.label_issues import describe_label_issues
 
 TRAIN = "train"
 LINES = {
@@ -325,7 +326,7 @@ def summarise_run(
     lines = ["", text.rstrip(), ""]
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if error_pages:
-        lines.append(f"The errors:  {error_pages[0]} ({_count_label_issues(Path(error_pages[0]).with_suffix('.csv'))})")
+        lines.append(f"The errors:  {error_pages[0]} ({_describe_errors(Path(error_pages[0]).with_suffix('.csv'))})")
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
         lines += _describe_test(Path(model_dirs[0], "test.json"))
@@ -334,13 +335,13 @@ def summarise_run(
     return "\n".join(lines)
 
 
-def _count_label_issues(table: Path) -> str:
-    """Return how many images may be mislabelled."""
+def _describe_errors(table: Path) -> str:
+    """Return how many images are misclassified, and how many may be mislabelled."""
     with table.open(encoding="utf-8", newline="") as file:
-        number = sum(row["label_issue"] == "True" for row in csv.DictReader(file))
-    if not number:
-        return "no image appears to be mislabelled"
-    return f"{number} image{'s' if number > 1 else ''} may be mislabelled"
+        rows = list(csv.DictReader(file))
+    mistakes = sum(row["label"] != row["predicted"] for row in rows)
+    issues = sum(row["label_issue"] == "True" for row in rows)
+    return f"{mistakes} of {len(rows)} images misclassified; {describe_label_issues(len(rows), mistakes, issues)}"
 
 
 def _describe_test(path: Path) -> list[str]:
