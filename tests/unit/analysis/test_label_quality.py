@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from entr.analysis.label_quality import class_probabilities, judge_labels
+from entr.analysis.label_quality import check_labels, class_probabilities
 
 
 def predict(digits=range(10), wrong=0):
@@ -47,9 +47,9 @@ def rows_of(images):
 @pytest.mark.parametrize("digits", [range(10), [3, 8]], ids=["ten classes", "two classes"])
 def test_wrong_labels_rank_first_and_are_found(digits):
     classes, flipped, labels, probabilities = predict(digits, wrong=20)
-    judged = judge_labels(stored(classes, labels, probabilities), classes)
-    assert len(rows_of(judged["image"].head(30)) & {*flipped}) >= 18
-    issues = judged[judged["label_issue"]]
+    checked = check_labels(stored(classes, labels, probabilities), classes)
+    assert len(rows_of(checked["image"].head(30)) & {*flipped}) >= 18
+    issues = checked[checked["label_issue"]]
     assert len(rows_of(issues["image"]) & {*flipped}) >= 16
     assert (issues["label"] != issues["predicted"]).all()
     assert len(issues) < 0.08 * len(labels)
@@ -58,9 +58,9 @@ def test_wrong_labels_rank_first_and_are_found(digits):
 @pytest.mark.parametrize("wrong", [0, 100, 600])
 def test_two_stored_probabilities_lead_to_the_same_issues_as_those_of_all_classes(wrong):
     classes, _, labels, probabilities = predict(wrong=wrong)
-    judged = judge_labels(stored(classes, labels, probabilities), classes)
+    checked = check_labels(stored(classes, labels, probabilities), classes)
     expected = np.flatnonzero(find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1))
-    assert rows_of(judged.loc[judged["label_issue"], "image"]) == {*expected}
+    assert rows_of(checked.loc[checked["label_issue"], "image"]) == {*expected}
 
 
 def test_probabilities_of_two_classes_are_exact():
@@ -79,29 +79,29 @@ def test_probabilities_of_many_classes_keep_what_is_stored_and_sum_to_one():
     np.testing.assert_allclose(found.sum(1), 1)
 
 
-def test_probabilities_are_means_over_the_seeds_that_judged_an_image():
+def test_probabilities_are_means_over_the_seeds_that_validated_an_image():
     columns = ["image", "label", "predicted", "probability_of_label", "probability_of_predicted"]
     rows = [
         ("1.png", "a", "a", 0.9, 0.9),
         ("1.png", "a", "b", 0.3, 0.6),
         ("2.png", "b", "b", 0.8, 0.8),
     ]
-    judged = judge_labels(pd.DataFrame(rows, columns=columns), ["a", "b", "c"]).set_index("image")
-    assert judged.loc["1.png", "probability_of_label"] == pytest.approx(0.6)
-    assert judged.loc["1.png", "predicted"] == "a"
-    assert judged["seeds"].to_dict() == {"1.png": 2, "2.png": 1}
+    checked = check_labels(pd.DataFrame(rows, columns=columns), ["a", "b", "c"]).set_index("image")
+    assert checked.loc["1.png", "probability_of_label"] == pytest.approx(0.6)
+    assert checked.loc["1.png", "predicted"] == "a"
+    assert checked["seeds"].to_dict() == {"1.png": 2, "2.png": 1}
 
 
 def test_class_without_judged_images_is_never_predicted_but_does_not_matter():
     classes, _, labels, probabilities = predict(wrong=20)
     predictions = stored(classes, labels, probabilities)
-    expected = judge_labels(predictions, classes)
-    pd.testing.assert_frame_equal(judge_labels(predictions, ["an absent class", *classes]), expected)
+    expected = check_labels(predictions, classes)
+    pd.testing.assert_frame_equal(check_labels(predictions, ["an absent class", *classes]), expected)
 
 
 def test_no_issue_is_found_where_every_prediction_is_right():
     classes, _, labels, _ = predict()
     certain = np.full((len(labels), len(classes)), 0.01)
     certain[np.arange(len(labels)), labels] = 0.91
-    judged = judge_labels(stored(classes, labels, certain), classes)
-    assert not judged["label_issue"].any()
+    checked = check_labels(stored(classes, labels, certain), classes)
+    assert not checked["label_issue"].any()

@@ -29,7 +29,7 @@ def sections(html):
 
 def test_mislabelled_images_and_other_mistakes_of_all_seeds_are_shown_apart(analyse):
     html, table = analyse(mislabelled=2, mistakes=3, seeds=3)
-    assert "<h1>Of 63 judged images, 15 are misclassified; 6 may be mislabelled</h1>" in html
+    assert "<h1>Of 63 checked images, 15 are misclassified; 6 may be mislabelled</h1>" in html
     assert sections(html) == {"label-issues": 6, "mistakes": 9}
     assert table["label_issue"].sum() == 6
     assert (table["label"] != table["predicted"]).sum() == 15
@@ -37,17 +37,17 @@ def test_mislabelled_images_and_other_mistakes_of_all_seeds_are_shown_apart(anal
     assert "resnet18 · gradual · seeds 0, 1, 2" in html
 
 
-def test_page_states_how_many_images_cannot_be_judged_and_what_to_run(analyse):
+def test_page_states_how_many_images_cannot_be_checked_and_what_to_run(analyse):
     html, _ = analyse(seeds=2, tested=True)
-    assert "42 of 210 images are judged" in html
-    assert "The other 168 cannot be judged, among them the images that are held out for testing." in html
+    assert "42 of 210 images were checked" in html
+    assert "The other 168 cannot be checked, among them the images that are held out for testing." in html
     assert "<code>snakemake --config seeds=10</code>" in html
 
 
 def test_page_of_a_complete_partition_asks_for_no_more_seeds(analyse):
     html, _ = analyse(seeds=10)
-    assert "210 of 210 images are judged" in html
-    assert "cannot be judged" not in html
+    assert "210 of 210 images were checked" in html
+    assert "cannot be checked" not in html
     assert "--config seeds=" not in html
 
 
@@ -68,7 +68,7 @@ def test_number_of_classes_does_not_matter(analyse, classes):
 
 def test_page_without_mistakes_says_so(analyse):
     html, table = analyse(mislabelled=0, mistakes=0)
-    assert "<h1>Of 42 judged images, none is misclassified; none appears to be mislabelled</h1>" in html
+    assert "<h1>Of 42 checked images, none is misclassified; none appears to be mislabelled</h1>" in html
     assert sections(html) == {"label-issues": 0, "mistakes": 0}
     assert len(table) == 42
 
@@ -76,9 +76,9 @@ def test_page_without_mistakes_says_so(analyse):
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ((20, 1, 1), "Of 20 judged images, 1 is misclassified; 1 may be mislabelled"),
-        ((20, 3, 0), "Of 20 judged images, 3 are misclassified; none appears to be mislabelled"),
-        ((20, 11, 9), "Of 20 judged images, 11 are misclassified; too many to tell which are mislabelled"),
+        ((20, 1, 1), "Of 20 checked images, 1 is misclassified; 1 may be mislabelled"),
+        ((20, 3, 0), "Of 20 checked images, 3 are misclassified; none appears to be mislabelled"),
+        ((20, 11, 9), "Of 20 checked images, 11 are misclassified; too many to tell which are mislabelled"),
     ],
 )
 def test_errors_are_counted_in_a_sentence(numbers, sentence):

@@ -8,8 +8,8 @@ from cleanlab.filter import find_label_issues
 from numpy.typing import NDArray
 
 
-def judge_labels(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Judge the label of each image by the predictions of models that were not trained on it.
+def check_labels(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Check the label of each image with the predictions of models that were not trained on it.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def class_probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> ND
     Parameters
     ----------
     predictions : DataFrame
-        As in `judge_labels`, n rows.
+        As in `check_labels`, n rows.
     classes : sequence of str
         Names of the classes.
 

@@ -85,7 +85,7 @@ class Seconds(FrozenModel):
     """The wall time of a cell by part, in seconds; the parts add up to `wall`."""
 
     resize: NonNegativeFloat
-    """Resizing all images to the size of each phase; included in *T*."""
+    """Resizing the training images, once per change of the image size; included in *T*."""
     training: NonNegativeFloat
     """Training steps with their augmentation; included in *T*."""
     validation: NonNegativeFloat
@@ -99,14 +99,14 @@ class Seconds(FrozenModel):
     checkpoint: NonNegativeFloat
     """Writing a checkpoint after each phase."""
     starting: NonNegativeFloat
-    """From the start of the process to the first line of the cell: mostly imports."""
+    """From the start of the process until the code of the cell begins to run: mostly imports."""
     waiting: NonNegativeFloat
     """Choosing the device, and waiting for a GPU that another timed job used."""
     other: NonNegativeFloat
     """The rest."""
     wall: NonNegativeFloat
-    """From the start of the process to writing the results; for an interrupted process, only the part
-    that it had completed."""
+    """From the start of the process to writing the results; for an interrupted process, only up to its last
+    completed phase."""
 
 
 class Environment(FrozenModel):

@@ -71,8 +71,8 @@ IMAGE = _text("image", "Path of the downscaled image, relative to the folder of 
 SOURCE = _text("source", "Path of the original image, relative to the folder of originals.")
 REPLICATES = _integer("replicates", "Number of seeds.")
 PRECISION = _text("precision", "Precision of the forward pass: `float32` or `bf16`.")
-LOW = "Lower limit of the 95 % interval"
-HIGH = "Upper limit of the 95 % interval"
+LOW = "Lower limit of the 95 % confidence interval"
+HIGH = "Upper limit of the 95 % confidence interval"
 
 METRICS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("fraction", "*A*: top-1 accuracy on the validation images."),
@@ -115,8 +115,8 @@ HISTORY = (
     _number("training_seconds", "Seconds in training steps.", "s"),
     _number(
         "issue_seconds",
-        "Seconds until the host had issued the training steps. If a GPU finishes less than a step later, it is "
-        "launch-bound: it waited for the host.",
+        "Time that the host took to issue the training steps. If the GPU finishes less than the duration of one step "
+        "after that, training is launch-bound: the GPU was waiting for the host.",
         "s",
     ),
     _number("validation_seconds", "Seconds in validation.", "s"),
@@ -279,13 +279,16 @@ TABLES: Mapping[str, Table] = {
             _integer("replicates", "Total number of seeds over all datasets."),
             _number("mean", "Mean of the paired differences."),
             _number("sd", "Standard deviation of the paired differences between the seeds of a dataset."),
-            _number("low", f"{LOW} for further seeds on the same images (Student's t)."),
-            _number("high", f"{HIGH} for further seeds on the same images."),
+            _number("low", f"{LOW} of the mean over further seeds on the same images (Student's t)."),
+            _number("high", f"{HIGH} of the mean over further seeds on the same images."),
             _number(
                 "low_corrected",
-                f"{LOW} for further images of the same kind, corrected for overlapping folds (Nadeau & Bengio 2003).",
+                f"{LOW} of the mean over further images of the same kind, corrected for overlapping folds (Nadeau & "
+                "Bengio 2003).",
             ),
-            _number("high_corrected", f"{HIGH} for further images of the same kind, with the same correction."),
+            _number(
+                "high_corrected", f"{HIGH} of the mean over further images of the same kind, with the same correction."
+            ),
             _number("bootstrap_low", f"{LOW} of the BCa bootstrap; empty with fewer than eight replicates."),
             _number("bootstrap_high", f"{HIGH} of the BCa bootstrap; also empty with fewer than eight replicates."),
             _number("p", "Two-sided p-value of the sign-flip test; exact with up to 15 replicates."),
@@ -385,19 +388,19 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "errors/<dataset>.csv": Table(
-        "One row per judged image, the least plausible label first, for the recommended model and regime.",
+        "One row per image checked with the recommended model and regime, least plausible label first.",
         (
             IMAGE,
             replace(LABEL, meaning="Class with which the image is labelled."),
             PREDICTED,
-            _number("probability_of_label", "Predicted probability of this class, averaged over seeds."),
+            _number("probability_of_label", "Predicted probability of the class in `label`, averaged over seeds."),
             _number("probability_of_predicted", "Predicted probability of the predicted class, averaged over seeds."),
             _integer("seeds", "Number of seeds that validated on the image."),
             Column(
                 "label_issue",
                 "boolean",
-                "Whether the image may be mislabelled: another class is predicted, with at least the mean "
-                "probability of that class over the images labelled with it.",
+                "Whether the image may be mislabelled: a different class is predicted, and its probability is at least "
+                "the mean probability of that class among the images labelled with it.",
             ),
             SOURCE,
         ),
@@ -565,17 +568,25 @@ TABLES: Mapping[str, Table] = {
                 "`paired` by seed if at least two seeds validate on the same images in both runs, otherwise "
                 "`unpaired`.",
             ),
-            _integer("replicates", "Number of pairs; without pairing, number of seeds of the smaller run."),
-            _number("change", "Mean difference in *A*; mean logarithm of the ratio of *T* or *As*, later to earlier."),
+            _integer("replicates", "Number of pairs; without pairing, the number of seeds in the run that has fewer."),
+            _number(
+                "change",
+                "For *A*, the mean difference (later minus earlier); for *T* and *As*, the mean logarithm of the ratio "
+                "of the later run to the earlier one.",
+            ),
             _text("change_unit", "Unit of the change: `fraction`, or `ln` for a natural logarithm."),
             _number("sd", "Standard deviation of the paired differences."),
             _number("low", f"{LOW} of the change, on the same images (Student's t; Welch's t without pairing)."),
             _number("high", f"{HIGH} of the change, on the same images."),
             _number(
                 "low_corrected",
-                f"{LOW} for further images of the same kind, corrected for overlapping folds; empty without pairing.",
+                f"{LOW} of the change for further images of the same kind, corrected for overlapping folds; empty "
+                "without pairing.",
             ),
-            _number("high_corrected", f"{HIGH} for further images of the same kind; also empty without pairing."),
+            _number(
+                "high_corrected",
+                f"{HIGH} of the change for further images of the same kind; also empty without pairing.",
+            ),
             _text("note", "Limitations of the comparison."),
         ),
     ),
@@ -588,7 +599,8 @@ TABLES: Mapping[str, Table] = {
             _integer("predictions", "Number of predictions common to both runs."),
             _integer("changed", "Number of these whose predicted class differs."),
             _number(
-                "largest_difference", "Largest absolute difference in predicted probability; empty if there is none."
+                "largest_difference",
+                "Largest absolute difference in predicted probability; empty if the runs share no predictions.",
             ),
         ),
     ),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from entr.analysis.formatting import format_percentage
 from entr.analysis.histories import final_predictions
-from entr.analysis.label_quality import judge_labels
+from entr.analysis.label_quality import check_labels
 from entr.analysis.recommended_model import read_recommended_model
 from entr.config.study_design import StudyDesign
 from entr.figures import html_pages
@@ -55,7 +55,7 @@ def write_error_analysis(
     tested : bool
         Whether images are held out for testing.
     outputs : mapping of str to path
-        ``table``, a CSV file with one row per judged image, see `judge_labels`; and ``page``, a self-contained HTML
+        ``table``, a CSV file with one row per checked image, see `check_labels`; and ``page``, a self-contained HTML
         file next to it.
 
     Raises
@@ -68,21 +68,21 @@ def write_error_analysis(
     files = {cell_of(path)["seed"]: path for path in predictions if chosen.items() <= cell_of(path).items()}
     of_seeds = pd.concat([final_predictions(read_table(path)) for path in files.values()])
     sources = read_table(manifest)[["image", "source", "label"]]
-    judged = judge_labels(of_seeds, sorted(set(sources["label"]))).merge(sources[["image", "source"]], on="image")
-    write_table(judged, outputs["table"])
-    mistakes = judged[judged["label"] != judged["predicted"]]
+    checked = check_labels(of_seeds, sorted(set(sources["label"]))).merge(sources[["image", "source"]], on="image")
+    write_table(checked, outputs["table"])
+    mistakes = checked[checked["label"] != checked["predicted"]]
     is_issue = mistakes["label_issue"]
     confident = mistakes[~is_issue].sort_values(["probability_of_predicted", "image"], ascending=[False, True])
-    unjudged = len(sources) - len(judged)
+    unchecked = len(sources) - len(checked)
     html = html_pages.render_template(
         "errors.html.j2",
         title=design.datasets[dataset],
-        headline=describe_errors(len(judged), len(mistakes), int(is_issue.sum())),
+        headline=describe_errors(len(checked), len(mistakes), int(is_issue.sum())),
         choice=choice,
         seeds=sorted(files),
-        judged=len(judged),
+        checked=len(checked),
         total=len(sources),
-        unjudged=unjudged,
+        unchecked=unchecked,
         tested=tested,
         folds=design.folds,
         table=Path(outputs["table"]).name,
@@ -93,20 +93,20 @@ def write_error_analysis(
     )
     with atomic_write(outputs["page"]) as file:
         file.write(html)
-    log.info("%s: %d of %d images judged: %s", dataset, len(judged), len(sources), outputs["page"])
+    log.info("%s: %d of %d images checked: %s", dataset, len(checked), len(sources), outputs["page"])
 
 
-def describe_errors(judged: int, mistakes: int, issues: int) -> str:
+def describe_errors(checked: int, mistakes: int, issues: int) -> str:
     """Return the result in a sentence.
 
     Parameters
     ----------
-    judged, mistakes, issues : int
-        Number of images that were judged, that are misclassified, and that may be mislabelled.
+    checked, mistakes, issues : int
+        Number of images that were checked, that are misclassified, and that may be mislabelled.
     """
     verb = "is" if mistakes < 2 else "are"
-    labels = describe_label_issues(judged, mistakes, issues)
-    return f"Of {judged} judged images, {mistakes or 'none'} {verb} misclassified; {labels}"
+    labels = describe_label_issues(checked, mistakes, issues)
+    return f"Of {checked} checked images, {mistakes or 'none'} {verb} misclassified; {labels}"
 
 
 def _cards(rows: pd.DataFrame, images: Path) -> list[dict[str, Any]]:
