@@ -40,7 +40,7 @@ def test_every_part_is_yes_if_time_falls_accuracy_rises_and_rivals_lose(target):
     for rival in ("matched", "small"):
         assert verdict_of(answer, BETTER, rival, target) == YES
     assert answer.headline == (
-        "Starting on small images (gradual) saved 25 % of the training time and gained 1.0 points of accuracy, and "
+        "Starting on small images (gradual) saved 25.0 % of the training time and gained 1.0 points of accuracy, and "
         "neither shorter training nor smaller images did as well: worth it here."
     )
 
@@ -48,10 +48,13 @@ def test_every_part_is_yes_if_time_falls_accuracy_rises_and_rivals_lose(target):
 @pytest.mark.parametrize(
     ("changes", "headline"),
     [
-        ({"accuracy": {"gradual": 0.75}}, "saved 25 % of the training time and cost 5.0 points of accuracy: not worth"),
+        (
+            {"accuracy": {"gradual": 0.75}},
+            "saved 25.0 % of the training time and cost 5.0 points of accuracy: not worth",
+        ),
         ({"accuracy": {"matched": 0.81}}, "accuracy, but matched did as well: no need for increasing sizes here."),
-        ({"time": {"gradual": 125.0}}, "took 25 % more training time: no relevant saving here."),
-        ({"time": {"gradual": 101.0}}, "took 1 % more training time: no relevant saving here."),
+        ({"time": {"gradual": 125.0}}, "took 25.0 % more training time: no relevant saving here."),
+        ({"time": {"gradual": 101.0}}, "took 1.0 % more training time: no relevant saving here."),
         ({"seeds": 2}, "Undecided: whether starting on small images (gradual) saves training time (2 replicates are"),
         ({"seeds": 1}, "Undecided: whether starting on small images (gradual) saves training time (1 replicate is"),
         ({"regimes": REGIMES[:3]}, "shorter training or training on smaller images does as well was not tested."),

@@ -27,7 +27,7 @@ LARGEST_PERCENTAGE = 1000
 
 def percentage_saved(ratio: float) -> str:
     """Return a ratio of times as a percentage of the comparator that is saved or added, without sign."""
-    return f"{100 * abs(1 - ratio):.0f} %"
+    return f"{100 * abs(1 - ratio):.1f} %"
 
 
 def describe_part(part: str, verdict: str, regime: str, control: str, change: str, *, equal: bool) -> str:

@@ -169,5 +169,5 @@ def _needs(parts: Sequence[Part]) -> list[Need]:
     regimes = [text.removesuffix(IN_REGIMES) for text in others if text.endswith(IN_REGIMES)]
     needs += [Need(text) for text in others if not text.endswith(IN_REGIMES)]
     if regimes:
-        needs.append(Need(f"the regimes {', and '.join(regimes)}{IN_REGIMES}"))
+        needs.append(Need(f"runs of the regimes {' and '.join(regimes)} (add them to grid.regimes)"))
     return needs
