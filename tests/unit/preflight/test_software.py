@@ -54,3 +54,9 @@ def test_other_versions_and_missing_packages_are_listed_the_important_ones_first
     )
     assert finding.detail.endswith(" …")
     assert "make install" in finding.remedy
+
+
+def test_deployment_without_project_and_lock_file_is_not_compared(tmp_path):
+    assert software.check_python(tmp_path / "pyproject.toml").status == "ok"
+    finding = software.check_packages(tmp_path / "requirements.lock")
+    assert (finding.status, finding.detail.partition(",")[0]) == ("ok", "not compared")

@@ -19,8 +19,10 @@ FIRST = ("torch", "torchvision", "fastai", "timm", "numpy", "snakemake")
 
 def check_python(project: Path = REPOSITORY / "pyproject.toml") -> Finding:
     """Compare the Python version with the versions that the project supports."""
-    supported = SpecifierSet(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["requires-python"])
     found = platform.python_version()
+    # a deployment of the workflow may consist of its code only
+    metadata = tomllib.loads(project.read_text(encoding="utf-8"))["project"] if project.exists() else {}
+    supported = SpecifierSet(metadata.get("requires-python", ""))
     if supported.contains(found, prereleases=True):
         return Finding("Python", found)
     return Finding(
@@ -33,6 +35,8 @@ def check_python(project: Path = REPOSITORY / "pyproject.toml") -> Finding:
 
 def check_packages(lock: Path = REPOSITORY / "requirements.lock") -> Finding:
     """Compare the installed packages with the lock file; other versions may give other results."""
+    if not lock.exists():
+        return Finding("packages", f"not compared, because {lock} is missing")
     lines = [line.rstrip(" \\") for line in lock.read_text(encoding="utf-8").splitlines() if line[:1].isalnum()]
     locked = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
     different = {one.name: difference for one in locked if (difference := _difference(one))}
