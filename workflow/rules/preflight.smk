@@ -10,8 +10,9 @@ rule check_environment:
         settings=settings.model_dump(mode="json"),
         metrics=of_cells("metrics.json"),
         cores=CORES,
+        # as in the profile: the value is computed for each job
         partitions={
-            one.name: one.resources.get("slurm_partition").value
+            one.name: one.resources.get("slurm_partition").raw
             for one in workflow.rules
         },
         expected_hours=chosen.expected_hours if chosen else None,

@@ -62,3 +62,10 @@ def test_controller_that_is_down_is_a_problem_for_a_run_on_slurm_only(sinfo):
     assert finding.status == "problem"
     assert "sinfo fails (slurm_load_partitions: Unable to contact" in finding.detail
     assert status({"train": None}) == "ok"
+
+
+def test_quoted_names_and_lists_are_understood_and_expressions_are_left_to_snakemake(sinfo):
+    sinfo("long|(null)", "gpu-a|gpu:1", "gpu-b|gpu:1")
+    assert status({"train": "'gpu-a'", "downscale": "long", "split": "'long' if attempt > 1 else 'short'"}) == "ok"
+    assert status({"train": "gpu-a,gpu-b"}) == "ok"
+    assert status({"train": "gpu-a,gpu-c"}) == "problem"

@@ -1,5 +1,6 @@
 """The partitions of SLURM that a run submits its jobs to."""
 
+import re
 import subprocess
 from collections.abc import Mapping
 
@@ -9,6 +10,8 @@ from entr.preflight.findings import Finding
 SECONDS_FOR_LISTING = 20
 """Timeout of ``sinfo``, which waits for a controller that is down."""
 PROFILE = "profiles/slurm/config.yaml"
+NAMES = re.compile(r"""["']?([\w.-]+(?:,[\w.-]+)*)["']?""")
+"""Partitions in a profile: any of them may run the job. Otherwise it is a Python expression, which is not checked."""
 GPU_RULE = "train"
 """A rule whose jobs need a GPU."""
 
@@ -19,14 +22,17 @@ def check_slurm(partitions: Mapping[str, str | None]) -> list[Finding]:
     Parameters
     ----------
     partitions : mapping
-        Partition of each rule, or None.
+        Partition of each rule as in the profile, or None.
 
     Returns
     -------
     list of Finding
         Empty if there is no SLURM and none is configured.
     """
-    configured = sorted({partition for partition in partitions.values() if partition})
+    of_rules = {
+        rule: found[1].split(",") for rule, text in partitions.items() if (found := NAMES.fullmatch(text or ""))
+    }
+    configured = sorted({partition for names in of_rules.values() for partition in names})
     try:
         gres = list_partitions()
     except FileNotFoundError:
@@ -45,9 +51,9 @@ def check_slurm(partitions: Mapping[str, str | None]) -> list[Finding]:
     if unknown := [partition for partition in configured if partition not in gres]:
         detail = f"unknown partition {', '.join(unknown)}; the cluster has {names}"
         return [Finding("SLURM", detail, "problem", f"correct slurm_partition in {PROFILE}")]
-    of_cells = partitions.get(GPU_RULE) or ""
-    if "gpu" not in gres.get(of_cells, ""):
-        detail = f"partition {of_cells} of the rule {GPU_RULE} has no GPU"
+    of_cells = of_rules.get(GPU_RULE, [])
+    if of_cells and not any("gpu" in gres[partition] for partition in of_cells):
+        detail = f"partition {', '.join(of_cells)} of the rule {GPU_RULE} has no GPU"
         return [Finding("SLURM", detail, "problem", f"set another slurm_partition for it in {PROFILE}")]
     return [Finding("SLURM", f"partitions {', '.join(configured)}")]
 
