@@ -28,6 +28,7 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/deploy.smk"
 include: "workflow/rules/provenance.smk"
+include: "workflow/rules/preflight.smk"
 include: "workflow/rules/terminal.smk"
 
 

@@ -98,6 +98,13 @@ def test_smallest_grid_runs_one_gpu_job_at_a_time_and_cpu_jobs_concurrently(stud
     assert "Nothing to be done" in study.run("results/verdict.md", "--dry-run")
 
 
+def test_partitions_of_the_profile_are_checked_before_any_job(study):
+    assert re.search(r"^ok +SLURM +partitions cpu, gpu$", study.run("check_environment"), re.MULTILINE)
+    output = study.run("check_environment", "--default-resources", "slurm_partition=nowhere", check=False)
+    assert re.search(r"^problem +SLURM +unknown partition nowhere; the cluster has ", output, re.MULTILINE)
+    assert study.jobs() == []
+
+
 @pytest.fixture
 def prepared(study):
     """A study whose data is prepared, as on a login node."""

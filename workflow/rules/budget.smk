@@ -9,7 +9,14 @@ from entr.config import budget, budget_file
 
 BUDGET = "results/budget.yaml"
 # targets that do not need the grid
-WITHOUT_GRID = {BUDGET, "fit_budget", "downloads", "progress", "compare_runs"}
+WITHOUT_GRID = {
+    BUDGET,
+    "fit_budget",
+    "downloads",
+    "progress",
+    "check_environment",
+    "compare_runs",
+}
 
 
 def images_digest():

@@ -14,6 +14,7 @@ one function of it. The packages, from the bottom up, and the packages that each
 | training | training and evaluation of a cell | jobs config metrics devices models |
 | analysis | tables over all cells, effects, claims, recommendation | jobs config metrics |
 | figures | figures from the tables | jobs config metrics |
+| preflight | checks of this machine before a run | jobs config metrics data devices models |
 | benchmark | inference benchmark, runtime estimate | jobs config metrics data devices models figures training |
 | report | verdict, recommendation, progress, report | jobs config metrics training analysis figures |
 | deploy | exported model, prediction, web page | jobs config metrics data devices models analysis figures training |

@@ -102,7 +102,7 @@ def _local_file(model: str, file: str | Path) -> _Source:
 
 
 def _download(model: str, cache: Path, settings: DownloadSettings) -> _Source:
-    address = _address(model)
+    address = weights_address(model)
     origin = address if isinstance(address, str) else "/".join(address)
     try:
         if isinstance(address, str):
@@ -121,7 +121,7 @@ def _download(model: str, cache: Path, settings: DownloadSettings) -> _Source:
     return _Source(path, origin)
 
 
-def _address(model: str) -> str | tuple[str, str]:
+def weights_address(model: str) -> str | tuple[str, str]:
     """Return the URL of ImageNet weights, or their repository and file on the Hugging Face Hub."""
     recipe = architectures.WEIGHTS_RECIPE
     if architectures.is_torchvision_model(model):
