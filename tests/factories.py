@@ -93,7 +93,7 @@ def metrics(regime, seed, device="A", accuracy=None):
     )
 
 
-def write_metrics(folder, content=None):
+def write_metrics_file(folder, content=None):
     """Write `metrics.json` into the directory of a cell, with the checksums of the files there.
 
     Parameters

@@ -1,7 +1,7 @@
 """Files of finished cells that were truncated or edited."""
 
 import pytest
-from factories import INFERENCE, TRAINED, flip_bit, metrics, write_metrics
+from factories import INFERENCE, TRAINED, flip_bit, metrics, write_metrics_file
 
 from entr.analysis import aggregation, histories
 from entr.jobs.errors import EntrError
@@ -23,7 +23,7 @@ def cell(tmp_path, monkeypatch):
     )
     (folder / "steps.csv").write_text("step,loss\n1,2.0\n")
     (folder / "lr_find.csv").write_text("step,loss\n0,2.0\n")
-    write_metrics(folder, metrics("gradual", 0))
+    write_metrics_file(folder, metrics("gradual", 0))
     write_table(INFERENCE, "resnet18.csv")
     write_table(TRAINED, "trained.csv")
     return folder

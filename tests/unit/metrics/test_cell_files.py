@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from factories import flip_bit, metrics, write_metrics
+from factories import flip_bit, metrics, write_metrics_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,5 +123,5 @@ def test_written_text_is_what_pydantic_reads(tmp_path):
     (tmp_path / "metrics.json").write_text(written.to_json())
     read = Metrics.model_validate_json((tmp_path / "metrics.json").read_bytes())
     assert read.model_copy(update={"checksums": {}}) == written
-    write_metrics(tmp_path, written)
+    write_metrics_file(tmp_path, written)
     assert read_metrics(tmp_path / "metrics.json") == read

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from configurations import FILES, merged
 from conftest import ROOT
-from factories import flip_bit, write_metrics
+from factories import flip_bit, write_metrics_file
 from rocrate.rocrate import ROCrate
 
 from entr.config.validation import validate_config
@@ -47,7 +47,7 @@ def results(tmp_path, monkeypatch):
         path = Path("results", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    write_metrics(CELL)
+    write_metrics_file(CELL)
     photos = tmp_path / "home" / "photos"
     photos.mkdir(parents=True)
     settings = validate_config(merged(*FILES, images={"folder": str(photos)}))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_dictionary import problems_of, tables_in, undocumented_tables
-from factories import flip_bit, write_metrics
+from factories import flip_bit, write_metrics_file
 from scipy import stats
 
 from entr.jobs.errors import EntrError
@@ -54,7 +54,7 @@ def write_run(folder, accuracies=ACCURACIES, seconds=SECONDS, *, seeds=None, dev
             predictions[name] = 0.5 + shift
         write_table(predictions, directory / "predictions.csv")
         plan = {"phases": [{"phase": "sgdr", "sizes": [24]}], "training": {"learning_rate": 0.01 + shift}}
-        write_metrics(directory, {"plan": plan})
+        write_metrics_file(directory, {"plan": plan})
     write_table(pd.DataFrame(rows), results / "tables" / "metrics.csv")
     write_table(pd.DataFrame(cells), results / "tables" / "cells.csv")
     manifest = pd.DataFrame({"image": IMAGES, "label": "a", "sha256": checksum})
