@@ -34,6 +34,7 @@ from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
+from entr.jobs.files import sha256
 from entr.jobs.paths import CELL, REPOSITORY
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import (
@@ -146,12 +147,12 @@ def write_cells(folder: Path, n_seeds: int) -> None:
     rng = np.random.default_rng(0)
     for cell in grid_cells(n_seeds):
         metrics = simulate_metrics(cell, rng)
-        path = folder / cell.file("metrics.json")
-        path.parent.mkdir(parents=True)
-        path.write_text(metrics.model_dump_json(indent=2), encoding="utf-8")
-        (folder / cell.file("model.safetensors")).touch()
         for name, table in simulate_tables(cell, metrics, rng).items():
             write_table(table, folder / cell.file(f"{name}.csv"))
+        (folder / cell.file("model.safetensors")).touch()
+        path = folder / cell.file("metrics.json")
+        checksums = {file.name: sha256(file) for file in path.parent.iterdir()}
+        path.write_text(metrics.model_copy(update={"checksums": checksums}).to_json(), encoding="utf-8")
 
 
 def simulate_metrics(cell: GridCell, rng: np.random.Generator) -> Metrics:
@@ -213,6 +214,7 @@ def simulate_metrics(cell: GridCell, rng: np.random.Generator) -> Metrics:
             torchvision="0",
             fastai="2",
         ),
+        checksums={},
     )
 
 

@@ -1,6 +1,7 @@
 """Metrics, benchmark tables and studies of made-up cells."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
 from entr.config.training import Training
 from entr.config.training_plan import Plan
+from entr.jobs.files import sha256
 from entr.metrics.cell_metrics import (
     Environment,
     Evaluation,
@@ -18,6 +20,7 @@ from entr.metrics.cell_metrics import (
     Quality,
     Seconds,
     TrainingDiagnostics,
+    content_checksum,
 )
 from entr.metrics.labels import STAGES
 
@@ -86,7 +89,33 @@ def metrics(regime, seed, device="A", accuracy=None):
         environment=Environment(
             device=device, device_type="cpu", threads=2, driver="", python="3", torch="2", torchvision="0", fastai="2"
         ),
+        checksums={},
     )
+
+
+def write_metrics_file(folder, content=None):
+    """Write `metrics.json` into the directory of a cell, with the checksums of the files there.
+
+    Parameters
+    ----------
+    folder : Path
+        The directory of the cell.
+    content : Metrics or dict, optional
+        The rest of the file; of older versions, or little of it, if it is a dictionary.
+    """
+    content = json.loads(content.model_dump_json()) if isinstance(content, Metrics) else dict(content or {})
+    content["checksums"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    content["checksums"]["metrics.json"] = content_checksum(content)
+    (folder / "metrics.json").write_text(json.dumps(content, indent=2))
+
+
+def flip_bit(path, position=-2, bit=0):
+    """Change one bit of a file, and return what restores the file."""
+    original = path.read_bytes()
+    damaged = bytearray(original)
+    damaged[position] ^= 1 << bit
+    path.write_bytes(damaged)
+    return lambda: path.write_bytes(original)
 
 
 CONTROL = "no-increase"

@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+from factories import write_metrics_file
 from PIL import Image
 
 from entr.analysis import aggregation, paired_effects
@@ -296,6 +297,7 @@ def errors(folder, classes=NAMES, mislabelled=2, mistakes=3, seeds=2, images=210
         paths.append(folder / "cells" / "ucm" / "resnet18" / regime / f"seed{seed}" / "predictions.csv")
         # an earlier stage, at which everything is wrong
         write_table(pd.concat([predictions.assign(stage="total", predicted=other), predictions]), paths[-1])
+        write_metrics_file(paths[-1].parent)
     write_table(manifest, folder / "manifest.csv")
     write_table(pd.DataFrame([choice]), folder / "recommendation.csv")
     return {

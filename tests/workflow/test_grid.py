@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_snakemake
 from data_dictionary import problems_of, tables_in, undocumented_tables
+from factories import flip_bit
 
 from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
 from entr.jobs.tables import read_table
@@ -195,6 +196,7 @@ def test_touching_every_file_reruns_nothing(grid):
             "analysis/histories",
             {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), "analyse_errors": 1, **REPORT},
         ),
+        ("metrics/cell_files", FROM_CELLS),
         ("report/error_analysis", {"analyse_errors": 1, "record_provenance": 1, "all": 1}),
         ("report/recommendation", {**EXPORT, **REPORT}),
         ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
@@ -354,3 +356,25 @@ def test_deleted_cell_is_retrained_with_the_same_results(grid, tmp_path):
     after = json.loads((cell / "metrics.json").read_text())
     assert after["evaluations"] == before["evaluations"]
     assert (other_grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns == other
+
+
+def test_damaged_file_of_a_cell_is_named_and_only_that_cell_is_retrained(grid, tmp_path):
+    other_grid = copy.copy(grid)
+    other_grid.directory = tmp_path / "damaged results"
+    shutil.copytree(grid.directory, other_grid.directory, symlinks=True)
+    damaged, cell = f"{CELLS}/gradual/seed0/predictions.csv", f"{CELLS}/gradual/seed0"
+    path = other_grid.directory / damaged
+    flip_bit(path, position=path.stat().st_size // 2)
+    done = run_snakemake(
+        *(grid.checkout / "Snakefile", other_grid.directory, "results/tables/confusions.csv"),
+        *("--cores", "2", "--configfile", SMALLEST),
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"{damaged} is damaged (its content does not match the checksum in metrics.json)" in done.output
+    assert f"delete the directory {cell} and run again: only that cell is retrained" in done.output
+    rerun = re.search(r"^  rerun:  snakemake (\S+) (.*)$", done.output, re.MULTILINE)
+    assert f"--configfile {SMALLEST}" in rerun[2]
+    shutil.rmtree(other_grid.directory / cell)
+    _, jobs = other_grid.run(rerun[1])
+    assert jobs == {"train": 1, "aggregate_histories": 1}

@@ -60,6 +60,8 @@ rule aggregate_metrics:
 # Schedules and learning-rate finder curves of the first seed only, because they hardly differ between seeds.
 rule aggregate_histories:
     input:
+        # the checksums of the others; without a name, because the script passes on the named ones
+        of_cells("metrics.json"),
         history=of_cells("history.csv"),
         steps=of_cells("steps.csv", seed=grid.seeds[0]),
         lr_find=of_cells("lr_find.csv", seed=grid.seeds[0]),

@@ -24,8 +24,14 @@ rule benchmark_inference:
 # One job for the models of all regimes, timed in alternation, so that drift of the machine affects all alike.
 rule benchmark_trained:
     input:
-        collect(
+        models=collect(
             "results/cells/{{dataset}}/{{model}}/{regime}/seed{seed}/model.safetensors",
+            regime=grid.regimes,
+            seed=grid.seeds[0],
+        ),
+        # the checksums of the models
+        metrics=collect(
+            "results/cells/{{dataset}}/{{model}}/{regime}/seed{seed}/metrics.json",
             regime=grid.regimes,
             seed=grid.seeds[0],
         ),

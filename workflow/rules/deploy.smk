@@ -7,6 +7,13 @@ rule export_model:
             regime=grid.regimes,
             seed=grid.seeds,
         ),
+        # measurements of the models, and their checksums
+        metrics=collect(
+            "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/metrics.json",
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
         images=branch(
             settings.split.test > 0,
             then="results/data/{dataset}/images",

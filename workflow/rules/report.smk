@@ -35,6 +35,13 @@ rule render_report:
 
 rule analyse_errors:
     input:
+        # the checksums of the predictions; without a name, because the script passes on the named ones
+        collect(
+            "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/metrics.json",
+            model=grid.models,
+            regime=grid.regimes,
+            seed=grid.seeds,
+        ),
         recommendation="results/tables/recommendation.csv",
         predictions=collect(
             "results/cells/{{dataset}}/{model}/{regime}/seed{seed}/predictions.csv",

@@ -74,7 +74,7 @@ def test_cells_of_different_devices_are_an_error(tmp_path):
     paths = []
     for number, device in enumerate("AB"):
         paths.append(tmp_path / f"{number}.json")
-        paths[-1].write_text(metrics("gradual", number, device).model_dump_json())
+        paths[-1].write_text(metrics("gradual", number, device).to_json())
     write_table(INFERENCE, tmp_path / "inference.csv")
     write_table(TRAINED, tmp_path / "trained.csv")
     outputs = {name: tmp_path / f"{name}.csv" for name in ("metrics", "summary", "cells")}

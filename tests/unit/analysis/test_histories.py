@@ -1,4 +1,5 @@
 import pandas as pd
+from factories import write_metrics_file
 
 from entr.analysis import histories
 from entr.jobs.tables import read_table, write_table
@@ -15,6 +16,7 @@ def write_cell(folder, seed, predicted):
     early = pd.DataFrame({"stage": "total", **predictions})
     final = pd.DataFrame({"stage": "total-tta", **predictions})
     write_table(pd.concat([early, final, final.assign(resolution="full")]), cell / "predictions.csv")
+    write_metrics_file(cell)
     return cell
 
 

@@ -1,9 +1,11 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from factories import flip_bit
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -84,6 +86,18 @@ def test_model_card_has_the_metadata_of_the_hugging_face_hub(exported, test):
     assert "&lt;b&gt;rust&lt;/b&gt;, a_b *c*." in html
     heading = "resnet18 for Steel: &quot;magnified&quot; &amp; #1 --- - {x} | &lt;b&gt;Größe&lt;/b&gt; ~~1~~"
     assert f"<h1>{heading}</h1>" in html
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "metrics.json"])
+def test_damaged_file_of_the_cell_is_named_and_nothing_is_exported(exported, tmp_path, name):
+    cell = tmp_path / "cells/micrographs/resnet18/gradual/seed0"
+    shutil.copytree(exported.cell, cell)
+    flip_bit(cell / name, position=(cell / name).stat().st_size // 2)
+    write_table(pd.DataFrame([exported.choice]), tmp_path / "recommendation.csv")
+    inputs = [tmp_path / "recommendation.csv", "micrographs", [cell / "model.safetensors"], exported.card]
+    with pytest.raises(EntrError, match=rf"^{cell / name} is damaged \("):
+        export.export_model(*inputs, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_dataset_without_a_recommended_model_is_an_error_with_the_reason(exported, tmp_path):

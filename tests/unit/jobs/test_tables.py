@@ -49,7 +49,10 @@ def test_table_without_rows_keeps_its_columns(tmp_path, table):
 @pytest.mark.parametrize(
     ("path", "remedy"),
     [
-        (f"{CELL}/history.csv", f"delete the directory {CELL} and run again: only that cell is retrained"),
+        (
+            f"{CELL}/history.csv",
+            f"restore it from a copy, or delete the directory {CELL} and run again: only that cell is retrained",
+        ),
         ("results/inference/resnet18.csv", "delete it and run again"),
         ("cells/results/tables/effects.csv", "delete it and run again"),
     ],

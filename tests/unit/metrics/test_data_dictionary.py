@@ -39,7 +39,7 @@ def results(dataset, tmp_path_factory):
             cell = {"dataset": "ucm", "model": "resnet18", "regime": regime, "seed": seed}
             path = directory.parent / CELL.format(**cell) / "metrics.json"
             path.parent.mkdir(parents=True)
-            path.write_text(with_final_stage(metrics(regime, seed, accuracy=0.7 + 0.01 * seed)).model_dump_json())
+            path.write_text(with_final_stage(metrics(regime, seed, accuracy=0.7 + 0.01 * seed)).to_json())
             cells.append(path)
     write_table(INFERENCE, directory.parent / "inference.csv")
     write_table(TRAINED, directory.parent / "trained.csv")

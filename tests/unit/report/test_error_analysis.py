@@ -2,6 +2,7 @@ import re
 
 import pytest
 import simulated
+from factories import flip_bit
 
 from entr.jobs.errors import EntrError
 from entr.jobs.tables import read_table, write_table
@@ -101,3 +102,14 @@ def test_dataset_without_a_recommended_model_is_an_error_with_the_reason(tmp_pat
     with pytest.raises(EntrError, match="no model of ucm is recommended: no model of this grid is within your limits;"):
         write_error_analysis(**inputs)
     assert not inputs["outputs"]["page"].parent.exists()
+
+
+def test_damaged_predictions_are_named(tmp_path):
+    inputs = simulated.errors(tmp_path)
+    path = next(path for path in inputs["predictions"] if "gradual" in path.parts)
+    restore = flip_bit(path)
+    with pytest.raises(EntrError, match=rf"{path} is damaged \(its content does not match the checksum"):
+        write_error_analysis(**inputs)
+    assert not inputs["outputs"]["page"].exists()
+    restore()
+    write_error_analysis(**inputs)

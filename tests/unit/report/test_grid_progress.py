@@ -3,7 +3,7 @@ import os
 import pandas as pd
 import pytest
 import simulated
-from factories import INFERENCE, TRAINED, metrics
+from factories import INFERENCE, TRAINED, flip_bit, metrics, write_metrics_file
 
 from entr.jobs.errors import EntrError
 from entr.jobs.locks import exclusive_lock
@@ -52,7 +52,7 @@ class RunningGrid:
 def test_cells_are_finished_running_interrupted_or_pending(tmp_path):
     grid = RunningGrid(tmp_path)
     write_table(pd.DataFrame(HISTORY), grid.metrics[0].with_name("history.csv"))
-    grid.metrics[0].write_text("{}")
+    write_metrics_file(grid.metrics[0].parent)
     grid.save(3)
     with grid.running(1), grid.running(2):
         grid.save(2)
@@ -104,7 +104,7 @@ def test_finished_cells_are_analysed_and_the_verdict_names_the_missing_ones(tmp_
         write_table(pd.DataFrame({"step": [1]}), path.with_name("steps.csv"))
         write_table(pd.DataFrame({"step": [1]}), path.with_name("lr_find.csv"))
         write_table(pd.DataFrame([predictions | {"probability_of_predicted": 0.9}]), path.with_name("predictions.csv"))
-        path.write_text(metrics("no-increase", 0).model_dump_json())
+        write_metrics_file(path.parent, metrics("no-increase", 0))
     write_table(INFERENCE, tmp_path / "inference.csv")
     write_table(TRAINED, tmp_path / "trained.csv")
     folder = tmp_path / "progress"
@@ -122,3 +122,14 @@ def test_finished_cells_are_analysed_and_the_verdict_names_the_missing_ones(tmp_
     ).read_text(encoding="utf-8")
     assert len(read_table(folder / "history.csv")) == len(history)
     assert {path.stem for path in (folder / "figures").glob("*.html")} == set(grid_progress.FIGURES)
+
+
+def test_damaged_history_of_a_finished_cell_is_named(tmp_path):
+    grid = RunningGrid(tmp_path)
+    history = grid.metrics[0].with_name("history.csv")
+    write_table(pd.DataFrame(HISTORY), history)
+    write_metrics_file(history.parent)
+    assert grid.states()[0]["epoch"].iloc[0] == 2
+    flip_bit(history)
+    with pytest.raises(EntrError, match=rf"{history} is damaged \(its content does not match the checksum"):
+        grid.states()

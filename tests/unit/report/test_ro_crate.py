@@ -14,6 +14,7 @@ import pytest
 import yaml
 from configurations import FILES, merged
 from conftest import ROOT
+from factories import flip_bit, write_metrics_file
 from rocrate.rocrate import ROCrate
 
 from entr.config.validation import validate_config
@@ -33,7 +34,9 @@ RESULTS = [
     "models/photos/model.onnx",
     "data/photos/manifest.csv",
     "cells/photos/resnet18/gradual/seed0/metrics.json",
+    "cells/photos/resnet18/gradual/seed0/predictions.csv",
 ]
+CELL = Path("results/cells/photos/resnet18/gradual/seed0")
 
 
 @pytest.fixture
@@ -44,6 +47,7 @@ def results(tmp_path, monkeypatch):
         path = Path("results", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    write_metrics_file(CELL)
     photos = tmp_path / "home" / "photos"
     photos.mkdir(parents=True)
     settings = validate_config(merged(*FILES, images={"folder": str(photos)}))
@@ -156,6 +160,14 @@ def test_configuration_in_the_archive_is_that_of_the_run(results, tmp_path):
     original = validate_config(merged(*FILES, images={"folder": str(tmp_path / "home" / "photos")}))
     assert repeated.plans("photos") == original.plans("photos")
     assert repeated.grid == original.grid
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "predictions.csv"])
+def test_damaged_file_of_a_cell_is_named_and_not_archived(results, name):
+    flip_bit(CELL / name, position=20)
+    with pytest.raises(EntrError, match=rf"^{CELL / name} is damaged \("):
+        crate_of(results)
+    assert not Path("results/entr.crate.zip").exists()
 
 
 def test_unfinished_run_is_not_archived(tmp_path, monkeypatch):

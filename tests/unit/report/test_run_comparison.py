@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_dictionary import problems_of, tables_in, undocumented_tables
+from factories import flip_bit, write_metrics_file
 from scipy import stats
 
 from entr.jobs.errors import EntrError
@@ -53,7 +54,7 @@ def write_run(folder, accuracies=ACCURACIES, seconds=SECONDS, *, seeds=None, dev
             predictions[name] = 0.5 + shift
         write_table(predictions, directory / "predictions.csv")
         plan = {"phases": [{"phase": "sgdr", "sizes": [24]}], "training": {"learning_rate": 0.01 + shift}}
-        (directory / "metrics.json").write_text(json.dumps({"plan": plan}))
+        write_metrics_file(directory, {"plan": plan})
     write_table(pd.DataFrame(rows), results / "tables" / "metrics.csv")
     write_table(pd.DataFrame(cells), results / "tables" / "cells.csv")
     manifest = pd.DataFrame({"image": IMAGES, "label": "a", "sha256": checksum})
@@ -150,6 +151,29 @@ def test_unchanged_run_is_reported_as_equal(before, tmp_path, caplog):
         "differences: none is recorded",
         f"see {tmp_path / 'comparison' / 'comparison.md'}",
     ]
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "metrics.json"])
+def test_damaged_file_of_a_cell_is_named(before, tmp_path, name):
+    after = write_run(tmp_path / "after")
+    path = after / "results/cells/ucm/resnet18/gradual/seed2" / name
+    flip_bit(path, position=20)
+    with pytest.raises(EntrError, match=rf"^{path} is damaged \("):
+        write_comparison(before, after, folder=tmp_path / "comparison")
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_run_of_a_version_without_checksums_is_compared_and_the_log_says_so(before, tmp_path, caplog):
+    for path in before.rglob("metrics.json"):
+        path.write_text(json.dumps({"plan": json.loads(path.read_text())["plan"]}))
+    with caplog.at_level("INFO", "entr"):
+        write_comparison(before, write_run(tmp_path / "after"), folder=tmp_path / "comparison")
+    (line,) = (text for text in caplog.messages if "not verified" in text)
+    assert line == (
+        f"{before / 'results'}: predictions of 4 of 4 cells are not verified, because an earlier version recorded no "
+        "checksums"
+    )
+    assert "predictions: identical digit for digit in 4 of 4 common cells" in caplog.messages
 
 
 def test_differences_of_configuration_code_machine_and_packages_are_listed(before, tmp_path):

@@ -17,6 +17,8 @@ from entr.config.regimes import RandomSizes, Regime
 from entr.config.training import LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
+from entr.jobs.files import sha256
+from entr.metrics.cell_files import read_metrics, verify_files
 from entr.metrics.cell_metrics import Cell, Metrics
 from entr.models.architectures import build_model
 from entr.training import callbacks, progress_log
@@ -67,6 +69,15 @@ def test_cell_writes_six_files(trained):
     folder, _ = trained
     names = ["history.csv", "lr_find.csv", "metrics.json", "model.safetensors", "predictions.csv", "steps.csv"]
     assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_metrics_have_the_checksums_of_all_files_of_the_cell(trained):
+    folder, metrics = trained
+    files = {path.name for path in folder.iterdir()}
+    assert set(metrics.checksums) == files
+    verify_files(folder / name for name in files)
+    assert {name: sha256(folder / name) for name in files - {"metrics.json"}}.items() <= metrics.checksums.items()
+    assert read_metrics(folder / "metrics.json") == metrics
 
 
 def test_history_has_one_row_per_epoch_at_the_size_of_its_phase(trained):

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from scipy import stats
 
 from entr.jobs.errors import EntrError
-from entr.jobs.tables import damaged_file, read_table, write_table
+from entr.jobs.tables import read_table, write_table
+from entr.metrics.cell_files import read_metrics
 from entr.metrics.cell_metrics import Metrics, Quality, Stage, TrainingDiagnostics
 from entr.metrics.labels import CELL, FULL, OTHER, TOTAL
 
@@ -99,7 +99,7 @@ def write_metrics(
         If cells of one dataset and model ran on different devices, so that their *T* are not comparable,
         or if a file is damaged.
     """
-    results = [_read_metrics(Path(path)) for path in metrics]
+    results = [read_metrics(path) for path in metrics]
     costs = InferenceCosts.from_tables(map(read_table, inference), map(read_table, trained))
     cells = pd.DataFrame([_cell_row(result) for result in results])
     _check_devices(cells)
@@ -107,13 +107,6 @@ def write_metrics(
     write_table(table, outputs["metrics"])
     write_table(summarise(table), outputs["summary"])
     write_table(cells, outputs["cells"])
-
-
-def _read_metrics(path: Path) -> Metrics:
-    try:
-        return Metrics.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise damaged_file(path, error.errors()[0]["msg"]) from error
 
 
 def _cell_row(metrics: Metrics) -> dict[str, Any]:

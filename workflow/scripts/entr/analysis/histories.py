@@ -1,20 +1,21 @@
 """Aggregation of what the cells recorded during training: histories, learning-rate curves, confusions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table, write_table
+from entr.metrics.cell_files import verify_files
 from entr.metrics.labels import CELL, FINAL, PHASE
 
 
 def write_histories(
-    history: Iterable[str | Path],
-    steps: Iterable[str | Path],
-    lr_find: Iterable[str | Path],
-    predictions: Iterable[str | Path],
+    history: Sequence[str | Path],
+    steps: Sequence[str | Path],
+    lr_find: Sequence[str | Path],
+    predictions: Sequence[str | Path],
     *,
     outputs: Mapping[str, str | Path],
 ) -> None:
@@ -22,8 +23,8 @@ def write_histories(
 
     Parameters
     ----------
-    history, steps, lr_find, predictions : iterable of path
-        Files in the directories of cells, see `cell_of`.
+    history, steps, lr_find, predictions : sequence of path
+        Files in the directories of cells, see `cell_of`, each beside the ``metrics.json`` of its cell.
     outputs : mapping of str to path
         CSV files by name: ``history``, ``steps`` and ``lr_find``, with the rows of all cells; and
         ``confusions``, see `count_confusions`.
@@ -33,6 +34,7 @@ def write_histories(
     EntrError
         If a file is damaged.
     """
+    verify_files([*history, *steps, *lr_find, *predictions])
     # other stages are dropped file by file, because those of thousands of cells would not fit into memory
     final = pd.concat([final_predictions(_read_file_of_cell(path)) for path in predictions])
     tables = {

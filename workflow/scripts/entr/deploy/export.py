@@ -21,7 +21,8 @@ from entr.jobs.code_digest import source_files
 from entr.jobs.directories import atomic_directory
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import SCRIPTS, cell_of
-from entr.metrics.cell_metrics import Metrics
+from entr.metrics.cell_files import read_metrics, verify_files
+from entr.metrics.cell_metrics import METRICS_FILE
 from entr.models import architectures
 
 log = logging.getLogger("entr")
@@ -62,7 +63,7 @@ def export_model(
     dataset : str
         Which dataset.
     models : iterable of path
-        Trained models of all cells of the dataset, each in the directory of its cell.
+        Trained models of all cells of the dataset, each in the directory of its cell, beside its ``metrics.json``.
     card : mapping
         ``title``, ``licence`` and ``citation`` of the dataset, and ``images``, the section of the
         configuration.
@@ -82,8 +83,9 @@ def export_model(
     choice = read_recommended_model(recommendation, dataset)
     wanted = (dataset, choice["model"], choice["regime"], int(choice["seed"]))
     source = next(path for path in map(Path, models) if tuple(cell_of(path).values()) == wanted)
+    verify_files([source])
     model, classes = architectures.load_trained(source)
-    metrics = Metrics.model_validate_json(source.with_name("metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(source.with_name(METRICS_FILE))
     size = metrics.plan.phases[-1].size
     mean, std = architectures.normalization(metrics.model)
     preprocessing = {

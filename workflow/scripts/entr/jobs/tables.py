@@ -77,5 +77,6 @@ def damaged_file(path: str | Path, reason: object) -> EntrError:
     except ValueError:
         remedy = "delete it and run again"
     else:
-        remedy = f"delete the directory {Path(path).parent} and run again: only that cell is retrained"
+        folder = Path(path).parent
+        remedy = f"restore it from a copy, or delete the directory {folder} and run again: only that cell is retrained"
     return EntrError(f"{path} is damaged ({first_line}); {remedy}")

@@ -1,13 +1,19 @@
-"""The schema of what a cell writes: quality of its predictions, times, machine and software."""
+"""The schema of what a cell writes: quality of its predictions, times, machine, software and checksums."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from entr.config.base import FrozenModel
+from entr.config.field_types import Sha256
 from entr.config.training_plan import Plan, Stage
 
+METRICS_FILE = "metrics.json"
+"""Name of the file of `Metrics` in the directory of a cell."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Resolution = Literal["phase", "full"]
 """The image size of an evaluation: that of the phase, as in the paper, or the full size."""
@@ -155,3 +161,25 @@ class Metrics(Cell):
     peak_memory_mb: NonNegativeFloat | None
     """Most memory allocated on a GPU, in 10^6 bytes; None on a CPU."""
     environment: Environment
+    checksums: dict[str, Sha256]
+    """SHA-256 of each file of the cell, by name. That of `metrics.json` is of its content as JSON with sorted
+    keys, without this entry."""
+
+    def to_json(self) -> str:
+        """Return the text of ``metrics.json``, to which the checksum of its content is added."""
+        content = json.loads(self.model_dump_json())
+        content["checksums"][METRICS_FILE] = content_checksum(content)
+        return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def content_checksum(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of a ``metrics.json``, whatever its layout.
+
+    Parameters
+    ----------
+    content : mapping
+        The parsed file, with or without its own checksum.
+    """
+    of_others = {name: checksum for name, checksum in content["checksums"].items() if name != METRICS_FILE}
+    text = json.dumps({**content, "checksums": of_others}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

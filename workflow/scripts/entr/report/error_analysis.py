@@ -17,6 +17,7 @@ from entr.figures.image_thumbnails import whole_image_url
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table, write_table
+from entr.metrics.cell_files import verify_files
 from entr.report.label_issues import describe_label_issues
 
 log = logging.getLogger("entr")
@@ -45,7 +46,7 @@ def write_error_analysis(
     recommendation : path
         The table of `recommendation.write_recommendation`.
     predictions : iterable of path
-        Predictions of all cells of the dataset, each in the directory of its cell.
+        Predictions of all cells of the dataset, each in the directory of its cell, beside its ``metrics.json``.
     manifest, images : path
         The manifest and the directory of downscaled images of the dataset.
     dataset : str
@@ -66,6 +67,7 @@ def write_error_analysis(
     choice = read_recommended_model(recommendation, dataset)
     chosen = {"dataset": dataset, "model": choice["model"], "regime": choice["regime"]}
     files = {cell_of(path)["seed"]: path for path in predictions if chosen.items() <= cell_of(path).items()}
+    verify_files(files.values())
     of_seeds = pd.concat([final_predictions(read_table(path)) for path in files.values()])
     sources = read_table(manifest)[["image", "source", "label"]]
     checked = check_labels(of_seeds, sorted(set(sources["label"]))).merge(sources[["image", "source"]], on="image")

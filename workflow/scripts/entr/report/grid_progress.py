@@ -19,6 +19,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.locks import is_locked
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table, write_table
+from entr.metrics.cell_files import verify_files
 from entr.report.verdict import write_verdict
 from entr.training.checkpoint import lock_path, read_records
 
@@ -57,7 +58,7 @@ def write_progress(
     Raises
     ------
     EntrError
-        If no cell is finished or running yet.
+        If no cell is finished or running yet, or if a file of a finished cell is damaged.
     """
     folder = Path(folder)
     cells, running_history = cell_states(metrics, checkpoints)
@@ -101,6 +102,11 @@ def cell_states(metrics: Sequence[str | Path], checkpoints: str | Path) -> tuple
     history : DataFrame
         The history of the running cells, as `write_histories` concatenates it, up to their last completed
         phase.
+
+    Raises
+    ------
+    EntrError
+        If the history of a finished cell is damaged.
     """
     rows, history = [], []
     for path in metrics:
@@ -124,7 +130,9 @@ def _cell_state(metrics: Path, checkpoint: Path) -> tuple[str, list[dict[str, An
         records = read_records(checkpoint) if is_current else None
         return RUNNING, records["history"] if records else []
     if metrics.exists():
-        return FINISHED, read_table(metrics.with_name("history.csv")).to_dict("records")
+        history = metrics.with_name("history.csv")
+        verify_files([history])
+        return FINISHED, read_table(history).to_dict("records")
     return INTERRUPTED if checkpoint.exists() else PENDING, []
 
 

@@ -19,6 +19,7 @@ from rocrate.rocrate import ROCrate
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import REPOSITORY
+from entr.metrics.cell_files import verify_files
 from entr.report.provenance import Provenance, read_provenance
 
 log = logging.getLogger("entr")
@@ -54,6 +55,7 @@ WORKFLOW_FILES = (
 CONFIGURATION = {"config/datasets.yaml": ("datasets",), "config/config.yaml": ()}
 """Files of the configuration with the sections that they contain; the last one contains the rest."""
 
+CELLS = "results/cells"
 OUTPUTS = {
     "results/report.html": "The report: answer, figures, tables and configuration.",
     "results/answer.txt": "The answer as plain text.",
@@ -62,7 +64,7 @@ OUTPUTS = {
     "results/provenance.json": "Configuration, code digests, commit, machine and packages of the run.",
     "results/tables": "Tables of all cells, effects and claims; docs/tables.md describes their columns.",
     "results/figures": "Figures as images and as Vega-Lite specifications.",
-    "results/cells": "Metrics, history and predictions of each cell.",
+    CELLS: "Metrics, history and predictions of each cell.",
     "results/models": "The recommended model per dataset, with its model card.",
 }
 """Description of each output of the workflow, a file or directory."""
@@ -120,12 +122,13 @@ def write_crate(
     Raises
     ------
     EntrError
-        If the provenance is missing or damaged.
+        If the provenance is missing or damaged, or a file of a cell is damaged.
     """
     record = read_provenance(Path(provenance).parent)
     if record is None:
         raise EntrError(f"{provenance} does not exist; run the workflow first")
     files = [Path(provenance), *(file for path in map(Path, results) for file in _files(path))]
+    verify_files(path for path in files if path.is_relative_to(CELLS))
     crate = build_crate(record, files, citation=yaml.safe_load(citation), statements=statements, repository=repository)
     with atomic_write(destination, "wb") as file:
         for chunk in crate.stream_zip():

@@ -18,7 +18,9 @@ from entr.analysis.formatting import format_effect, format_number, format_percen
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
-from entr.jobs.tables import damaged_file, read_table, write_table
+from entr.jobs.tables import read_table, write_table
+from entr.metrics.cell_files import read_content, unrecorded_files
+from entr.metrics.cell_metrics import METRICS_FILE
 from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, SYMBOLS, TIME_BASES
 from entr.report.provenance import MACHINE, Provenance, read_provenance
 
@@ -78,6 +80,21 @@ class Run:
         """Return a file of a cell, which is given by dataset, model, regime and seed."""
         *group, seed = cell
         return self.results.joinpath("cells", *map(str, group), f"seed{seed}", name)
+
+    def verify_predictions(self, cells: Iterable[tuple]) -> None:
+        """Compare the predictions of cells with their checksums, which earlier versions did not record.
+
+        Raises
+        ------
+        EntrError
+            If a file is missing or damaged.
+        """
+        paths = [self.cell_file(cell, "predictions.csv") for cell in cells]
+        if unrecorded := unrecorded_files(paths):
+            log.info(
+                "%s: predictions of %d of %d cells are not verified, because an earlier version recorded no checksums",
+                *(self.results, len(unrecorded), len(paths)),
+            )
 
     def checksums(self, dataset: str) -> dict[str, str] | None:
         """Return the SHA-256 of the original of each image, or None if the run has no manifest any more."""
@@ -155,22 +172,23 @@ def compare_predictions(before: Run, after: Run) -> pd.DataFrame:
         checksums of the originals if both runs still have a manifest, otherwise by path. ``identical``: whether all
         probabilities are equal digit for digit. ``predictions``, ``changed`` and ``largest_difference`` count common
         predictions, those with another class, and state the largest difference of a probability.
+
+    Raises
+    ------
+    EntrError
+        If a file of these cells is missing or damaged.
     """
     others = set(after.finished_cells())
-    rows = [
-        dict(zip(CELL, cell, strict=True)) | _compare_cell(before, after, cell)
-        for cell in before.finished_cells()
-        if cell in others
-    ]
+    common = [cell for cell in before.finished_cells() if cell in others]
+    for run in (before, after):
+        run.verify_predictions(common)
+    rows = [dict(zip(CELL, cell, strict=True)) | _compare_cell(before, after, cell) for cell in common]
     columns = [*CELL, "same_images", "identical", "predictions", "changed", "largest_difference"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _compare_cell(before: Run, after: Run, cell: tuple) -> dict[str, Any]:
     paths = [run.cell_file(cell, "predictions.csv") for run in (before, after)]
-    for path in paths:
-        if not path.exists():
-            raise EntrError(f"{path} does not exist; delete this cell and run again, or compare other runs")
     tables = [read_table(path) for path in paths]
     common = tables[0].merge(tables[1], on=[*EVALUATION, "label"], suffixes=("", "_after"))
     gaps = [
@@ -400,7 +418,7 @@ def _plan_differences(before: Run, after: Run) -> Iterator[tuple[str, str, str, 
             groups.setdefault(cell[: len(GROUP)], cell)
     by_key: dict[str, dict[tuple, tuple[str, str]]] = {}
     for group, cell in groups.items():
-        plans = [flatten(_read_json(run.cell_file(cell, "metrics.json"))["plan"]) for run in (before, after)]
+        plans = [flatten(read_content(run.cell_file(cell, METRICS_FILE))["plan"]) for run in (before, after)]
         for _, key, *values in _differing("", *plans):
             by_key.setdefault(key, {})[group] = (values[0], values[1])
     for key, by_group in by_key.items():
@@ -408,13 +426,6 @@ def _plan_differences(before: Run, after: Run) -> Iterator[tuple[str, str, str, 
             yield "configuration", key, *next(iter(by_group.values()))
         else:
             yield from (("configuration", f"{' '.join(group)}: {key}", *pair) for group, pair in by_group.items())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:
-        raise damaged_file(path, error) from error
 
 
 def _code(provenance: Provenance) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """One cell of the grid: a model trained through the phases of a regime, timed, evaluated and written."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from entr.devices import torch_device
 from entr.jobs.files import atomic_write, sha256
 from entr.jobs.locks import exclusive_lock
 from entr.jobs.tables import write_table
-from entr.metrics.cell_metrics import Cell, Metrics
+from entr.metrics.cell_metrics import METRICS_FILE, Cell, Metrics
 from entr.models import architectures
 from entr.training.checkpoint import Checkpoint, lock_path
 from entr.training.clock import Clock
@@ -51,7 +52,7 @@ def train_cell(
         Gets ``metrics.json`` (`metrics.cell_metrics.Metrics`), ``history.csv`` (one row per epoch),
         ``steps.csv`` (one row per training step), ``lr_find.csv`` (one row per step of the
         learning-rate finder), ``predictions.csv`` (one row per stage, resolution and validation
-        image) and ``model.safetensors``; the metrics are written last.
+        image) and ``model.safetensors``; the metrics are written last, with the checksums of the others.
     checkpoint : path
         Written after each phase, and removed when the cell is finished.
     code : str
@@ -99,16 +100,27 @@ def train_cell(
 def write_cell(trainer: Trainer, folder: Path) -> None:
     """Write the files of a finished cell, the metrics last; see `train_cell`."""
     tensors = {name: tensor.contiguous().cpu() for name, tensor in trainer.model.state_dict().items()}
-    with atomic_write(folder / "model.safetensors", "wb") as file:
+    model = folder / "model.safetensors"
+    with atomic_write(model, "wb") as file:
         file.write(save(tensors, architectures.trained_metadata(trainer.cell.model, trainer.packed.labels)))
-    for name, table in trainer.state.tables().items():
-        write_table(table, folder / f"{name}.csv")
-    with atomic_write(folder / "metrics.json") as file:
-        file.write(cell_metrics(trainer).model_dump_json(indent=2) + "\n")
+    tables = {folder / f"{name}.csv": table for name, table in trainer.state.tables().items()}
+    for path, table in tables.items():
+        write_table(table, path)
+    checksums = {path.name: sha256(path) for path in (*tables, model)}
+    with atomic_write(folder / METRICS_FILE) as file:
+        file.write(cell_metrics(trainer, checksums).to_json())
 
 
-def cell_metrics(trainer: Trainer) -> Metrics:
-    """Return the metrics of a finished cell."""
+def cell_metrics(trainer: Trainer, checksums: Mapping[str, str]) -> Metrics:
+    """Return the metrics of a finished cell.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer, after the last evaluation.
+    checksums : mapping of str to str
+        SHA-256 of the other files of the cell, by name.
+    """
     plan, packed, state = trainer.plan, trainer.packed, trainer.state
     return Metrics(
         **trainer.cell.model_dump(),
@@ -128,6 +140,7 @@ def cell_metrics(trainer: Trainer) -> Metrics:
         seconds_to_first_step=trainer.seconds_to_first_step,
         resumed=state.times_resumed,
         environment=torch_device.describe_environment(trainer.device),
+        checksums=dict(checksums),
     )
 
 
