@@ -9,7 +9,11 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 # your own images
 images = config.get("images")
-if isinstance(images, str) or (isinstance(images, dict) and "folder" in images):
+if isinstance(images, str):
+    # a path would replace the section `images` of the files below
+    images = workflow.config_settings.overwrite_config["images"] = {"folder": images}
+    config["images"] = dict(images)
+if isinstance(images, dict) and "folder" in images:
 
     configfile: f"{workflow.basedir}/config/paper.yaml"
     configfile: f"{workflow.basedir}/config/own_images.yaml"

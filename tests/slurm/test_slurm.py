@@ -146,6 +146,7 @@ def metrics(study, path):
     return json.loads((study.directory / path).read_text())
 
 
+@pytest.mark.slow
 def test_cancelled_cell_is_listed_and_only_it_is_rerun(prepared):
     process = prepared.start(GRADUAL, NO_INCREASE, "--retries", "0")
     regime = first_running(prepared)
@@ -168,6 +169,7 @@ def test_cancelled_cell_is_listed_and_only_it_is_rerun(prepared):
     assert (prepared.directory / other).stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_killed_job_is_retried_and_resumes_after_its_last_phase(prepared):
     process = prepared.start(GRADUAL, "--retries", "1")
     trains(prepared, "gradual", phase="clrs")

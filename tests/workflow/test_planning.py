@@ -1,11 +1,14 @@
-"""Jobs that Snakemake plans, without running them."""
+"""Jobs that Snakemake plans."""
 
 import re
 from collections import Counter
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from PIL import Image
 
 
 def jobs(done):
@@ -31,9 +34,22 @@ def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):
 def test_folder_of_images_starts_from_pretrained_weights(snakemake, tmp_path):
     (tmp_path / "photos" / "a class").mkdir(parents=True)
     planned = jobs(snakemake("--dry-run", "--config", "images=photos"))
-    assert (planned["train"], planned["fetch_weights"]) == (5 * 3, 1)
+    assert (planned["train"], planned["fetch_weights"]) == (4 * 3, 1)
     with_paper = jobs(snakemake("--dry-run", "--configfile", ROOT / "config/paper.yaml", "--config", "images=photos"))
     assert (with_paper["train"], with_paper["fetch_weights"]) == (3 * 3 * 10, 3)
+
+
+def test_folder_of_images_keeps_the_other_settings_of_images(snakemake, tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(3):
+            pixels = rng.integers(0, 255, (200, 300, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    snakemake("results/data/photos/manifest.csv", "--cores", "2", "--config", "images=photos", "weights=none")
+    manifest = pd.read_csv(tmp_path / "results" / "data" / "photos" / "manifest.csv")
+    # config/own_images.yaml: the shorter side has 0.6 times 250 px
+    assert set(zip(manifest["width"], manifest["height"], strict=True)) == {(225, 150)}
 
 
 def test_model_for_a_single_image_size_is_refused_before_any_job(snakemake):

@@ -232,8 +232,8 @@ class Spy(Callback):
         )
 
 
-def make_trainer(dataset, weights=None, finder=SETTINGS.lr_finder):
-    plan = Plan.of(SETTINGS.model_copy(update={"lr_finder": finder}), Regime(**SIZES), pretrained=weights is not None)
+def make_trainer(dataset, weights=None, **changes):
+    plan = Plan.of(SETTINGS.model_copy(update=changes), Regime(**SIZES), pretrained=weights is not None)
     return Trainer(CELL, plan, packed_images(dataset), weights, Clock(torch.device("cpu")))
 
 
@@ -263,6 +263,18 @@ def test_fine_tuning_reaches_every_layer_with_lower_learning_rates_for_earlier_o
     trained = spy.seen[SETTINGS.lr_finder.steps :]
     assert all(all(seen["gradients"]) and all(seen["training"]) for seen in trained)
     assert trained[0]["rates"] == pytest.approx([0.01 / 9, 0.01 / 3, 0.01])
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_frozen_batchnorm_keeps_pretrained_weights_and_statistics_in_fine_tuning(dataset, weights, pretrained):
+    made = make_trainer(dataset, weights if pretrained else None, freeze_batchnorm=True)
+    norms = {name for name, module in made.learner.model[0].named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    before = {name: value.clone() for name, value in made.learner.model[0].state_dict().items()}
+    made.train(made.plan.phases[1])
+    after = made.learner.model[0].state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.rpartition(".")[0] for name in changed} & norms == (set() if pretrained else norms)
+    assert {name for name in before if name.rpartition(".")[0] not in norms} <= changed
 
 
 class Draws(Callback):
@@ -331,7 +343,7 @@ def test_lr_finder_restores_the_model(dataset):
 
 @pytest.mark.parametrize("rule", ["valley", "steep", "minimum"])
 def test_lr_finder_rule_sets_the_learning_rate_of_a_phase(dataset, rule):
-    made = make_trainer(dataset, finder=LearningRateFinder(steps=30, start=1e-4, end=1, rule=rule))
+    made = make_trainer(dataset, lr_finder=LearningRateFinder(steps=30, start=1e-4, end=1, rule=rule))
     made.train(made.plan.phases[0])
     curve = pd.DataFrame(made.state.lr_find)
     # fastai leaves out the first tenth and the last five
@@ -347,7 +359,7 @@ def test_lr_finder_rule_sets_the_learning_rate_of_a_phase(dataset, rule):
 
 
 def test_lr_finder_that_stopped_too_early_to_suggest_is_an_error(dataset):
-    made = make_trainer(dataset, finder=LearningRateFinder(steps=30, start=1, end=1e9, rule="valley"))
+    made = make_trainer(dataset, lr_finder=LearningRateFinder(steps=30, start=1, end=1e9, rule="valley"))
     with pytest.raises(EntrError, match=r"stopped after \d+ of 30 steps, .*training\.lr_finder\.rule: none"):
         made.train(made.plan.phases[0])
 

@@ -25,7 +25,6 @@ from entr.metrics.cell_metrics import Cell
 from entr.training.batches import CropDataset, make_loader
 from entr.training.clock import Clock
 from entr.training.errors import micro_batch_size
-from entr.training.learner import set_trainable
 from entr.training.resize import PackedImages, ResizedImages
 from entr.training.trainer import Trainer
 
@@ -200,7 +199,7 @@ def _seconds_of_steps(trainer: Trainer, images: ResizedImages, layers: Layers) -
     n_images = 2 * TIMED_STEPS * min(trainer.settings.batch_size, len(images))
     training = CropDataset(images, np.resize(np.arange(len(images)), n_images), augmented=True)
     trainer.learner.dls = trainer.loaders(training, training)
-    set_trainable(trainer.learner, layers)
+    trainer.set_trainable(layers)
     timer = HalvesTimer(trainer.clock)
     with trainer.learner.no_logging(), trainer.learner.no_bar():
         trainer.learner.fit(1, cbs=timer, reset_opt=True)

@@ -99,6 +99,10 @@ class Training(FrozenModel):
     """Weight decay of stochastic gradient descent."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Dropout probability before each of the two linear layers of the head."""
+    freeze_batchnorm: bool = False
+    """Whether BatchNorm layers of a pretrained backbone keep their weights and statistics when all layers are trained.
+    In a short fine-tuning, new statistics lower the accuracy, because the head was trained with the old ones. Without
+    them, training needs lower learning rates: raise `lr_divisors` of the phase about tenfold."""
     augmentation: Augmentation = Augmentation()
     """Augmentation of training images and of test-time augmentation."""
     tta_views: NonNegativeInt = 4

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.callback.training import BnFreeze, GradientAccumulation
+from fastai.callback.training import BnFreeze, GradientAccumulation, bn_types
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -111,9 +111,23 @@ def compile_model(model: nn.Module, mode: str) -> None:
     log.info("training steps: compiled (mode %s)", mode)
 
 
-def set_trainable(learner: Learner, layers: Layers) -> None:
-    """Unfreeze all layers, or freeze all but the head."""
+def set_trainable(learner: Learner, layers: Layers, *, freeze_batchnorm: bool = False) -> None:
+    """Unfreeze all layers, or freeze all but the head.
+
+    Parameters
+    ----------
+    learner : Learner
+        Result of `make_learner`; its model consists of backbone and head.
+    layers : {"all", "head"}
+        The layers to train.
+    freeze_batchnorm : bool
+        Exclude BatchNorm layers of the backbone; they then use their stored statistics.
+    """
     if layers == "all":
         learner.unfreeze()
+        if freeze_batchnorm:
+            for module in learner.model[0].modules():
+                if isinstance(module, bn_types):
+                    module.requires_grad_(requires_grad=False)
     else:
         learner.freeze()

@@ -19,6 +19,7 @@ from fastcore.basics import risinstance
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from entr.config.training import Layers
 from entr.config.training_plan import PhasePlan, Plan
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError
@@ -81,13 +82,14 @@ class Trainer:
         tensorboard: Path | None = None,
     ) -> None:
         self.cell, self.plan, self.clock, self.tensorboard = cell, plan, clock, tensorboard
+        self.is_pretrained = weights is not None
         self.settings, self.device = plan.training, clock.device
         self.state = CellState() if state is None else state
         self.progress = Progress(cell, plan, clock, self.state)
         self.seconds_to_first_step: float | None = None
         with clock.on("loading"):
             self.packed = packed.to(self.device)
-            if weights is None:
+            if not self.is_pretrained:
                 log.warning(
                     "%s: no pretrained weights: the backbone is randomly initialised and all layers are trained", cell
                 )
@@ -109,6 +111,10 @@ class Trainer:
     def model(self) -> nn.Module:
         """The model that trains."""
         return self.learner.model
+
+    def set_trainable(self, layers: Layers) -> None:
+        """Unfreeze all layers, or freeze all but the head; statistics of a random backbone are never frozen."""
+        set_trainable(self.learner, layers, freeze_batchnorm=self.settings.freeze_batchnorm and self.is_pretrained)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the weights and the state to a checkpoint."""
@@ -145,7 +151,7 @@ class Trainer:
             with self.clock.on("validation"):
                 rows = self.packed.validation_rows
                 validation = {size: self.resize(size, rows, phase.upsample_to) for size in phase.stored_sizes()}
-            set_trainable(self.learner, phase.layers)
+            self.set_trainable(phase.layers)
             if self.seconds_to_first_step is None:
                 self.seconds_to_first_step = self.clock.now() - self.clock.earlier
             with self.clock.on("lr_finder"):
