@@ -106,6 +106,16 @@ def test_titles_state_the_pooled_effects_on_the_final_results():
     assert points in plot("fig5_accuracy", data)["description"]
 
 
+def test_seeds_of_the_effects_include_those_whose_efficiency_is_undefined():
+    tables = simulated.grid(seeds=4)
+    rows = tables["effects"]
+    is_undefined = (rows["metric"] == "log_efficiency_ratio") & (rows["stage"] == "sub-total")
+    tables["effects"] = rows.assign(replicates=rows["replicates"].mask(is_undefined, 3))
+    subtitle = text(plot("effects", simulated.figure_data(tables))["title"]["subtitle"])
+    assert "4 seeds per dataset" in subtitle
+    assert "3 to" not in subtitle
+
+
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [(1, "one replicate"), (2, "2 seeds, large points: means"), (4, "lines: 95 % intervals")],
