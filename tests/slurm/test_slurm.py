@@ -202,6 +202,8 @@ def test_jobs_of_a_killed_snakemake_run_until_they_are_cancelled_by_name(prepare
     began = prepared.began
     time.sleep(2)
     assert "RUNNING" in prepared.cluster.run("squeue", "-h", "-o", "%T", "-j", job)
+    # or the short cell would end before Snakemake has planned
+    prepared.cluster.run("scontrol", "suspend", job)
     assert "cannot be locked" in prepared.run(GRADUAL, check=False)
 
     prepared.cluster.run("scancel", f"--name={run}")
