@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from factories import CONTROL, REGIMES, study
 
+from entr.analysis.answer import find_answer
 from entr.analysis.claims import evaluate_claims
 from entr.analysis.study import NOT_SUPPORTED, NOT_TESTED, SUPPORTED
+from entr.metrics.labels import CELL
 
 
 def claims_named(given, name):
@@ -97,3 +101,22 @@ def test_c9_counts_a_smaller_gap_only_at_equal_training_loss(loss, gap, verdict)
 
 def test_c9_is_not_tested_without_training_losses():
     assert claim_named(study(), "C9").verdict == NOT_TESTED
+
+
+def test_other_regimes_change_neither_the_claims_nor_the_answer():
+    """They are more accurate and faster than those of the paper, so that any that was considered would be the best."""
+    others = tuple(f"published-{number}" for number in range(7))
+    whole = study(
+        accuracy=dict.fromkeys(others, 0.95),
+        time=dict.fromkeys(others, 20.0),
+        gaps={"loss_gap": {}, "training_negative_log_likelihood": {}},
+        datasets=("steel", "ucm", "bees"),
+        regimes=(*REGIMES, *others),
+        seeds=6,
+    )
+    metrics = whole.metrics[whole.metrics["regime"].isin(REGIMES)]
+    of_paper = replace(whole, design=whole.design.model_copy(update={"regimes": REGIMES}), metrics=metrics)
+    assert repr(evaluate_claims(whole)) == repr(evaluate_claims(of_paper))
+    # of the same cells, because further seeds of more regimes take longer
+    cells = metrics[CELL].drop_duplicates().assign(seconds_wall=1.0)
+    assert repr(find_answer(whole, cells)) == repr(find_answer(of_paper, cells))
