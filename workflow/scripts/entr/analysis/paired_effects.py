@@ -142,7 +142,7 @@ def effects_table(pairs: pd.DataFrame, overlap: float, margin: float = MARGIN) -
 def _effect_rows(group: pd.DataFrame, overlap: float, margin: float) -> Iterator[dict[str, Any]]:
     """Yield the effects of one regime at one stage, resolution and time basis."""
     wide = group.pivot(index=["dataset", "seed"], columns="model", values=list(EFFECT_UNITS))  # noqa: PD010  no mean
-    for scope, dataset, model, differences in _scopes(wide):
+    for scope, dataset, model, differences in scopes(wide, "accuracy_difference"):
         samples = {metric: replicate_means(differences[metric]) for metric in EFFECT_UNITS}
         estimates = {
             metric: estimate(list(values.values()), overlap, bootstrap=True)
@@ -169,12 +169,26 @@ def _effect_rows(group: pd.DataFrame, overlap: float, margin: float) -> Iterator
             )
 
 
-def _scopes(wide: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """Yield all differences, then those of each dataset, then those of each of its models."""
+def scopes(wide: pd.DataFrame, complete: str) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield all differences, then those of each dataset, then those of each of its models.
+
+    Parameters
+    ----------
+    wide : DataFrame
+        Differences of one regime, indexed by dataset and seed, with the column levels ``metric`` and ``model``.
+    complete : str
+        A metric that no pair lacks; an efficiency ratio, for instance, is missing where an accuracy is zero.
+
+    Yields
+    ------
+    scope, dataset, model : str
+        One of `SCOPES`, and the names or `ALL`.
+    differences : DataFrame
+        The part of the table with the models that have pairs.
+    """
     yield "all", ALL, ALL, wide
     for dataset, rows in wide.groupby(level="dataset", sort=False):
-        # by accuracy, which no pair lacks; an efficiency ratio is missing where an accuracy is zero
-        models = rows["accuracy_difference"].dropna(axis=1, how="all").columns
+        models = rows[complete].dropna(axis=1, how="all").columns
         yield "dataset", dataset, ALL, rows.loc[:, rows.columns.get_level_values("model").isin(models)]
         for model in models:
             yield "block", dataset, model, rows.xs(model, level="model", axis=1, drop_level=False)

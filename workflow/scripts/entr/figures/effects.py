@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from entr.figures import charts, palette
+from entr.figures import charts, forest, palette
 from entr.figures.charts import field_tooltip, switch, switch_filter, switched_text, with_title
 from entr.figures.figure_data import NO_INTERVAL, FigureData, round_numbers, seed_count, stages_in, with_intervals
 from entr.metrics.labels import ALL, PHASE
@@ -33,12 +33,6 @@ METRICS = {
     "log_efficiency_ratio": Metric("efficiency As, change in %", " % As", is_ratio=True, limit=4),
 }
 """The metrics by effect, in the order of the answer."""
-MODELS = {"means": "datasets", "all": "datasets and models"}
-"""Values of the switch for the lines of single models."""
-MEAN_OF_ALL = "all datasets"
-MAX_TICKS = 8
-ROUND_CHANGES = (-50, 100, 50, -75, 200, 20, -20, -90, 10, -10, 30, -30, 5, -5, 2, -2, 1, -1)
-"""Changes in percent that an axis labels, those first that are labelled if there is little room."""
 REGIME_HEIGHT = 32
 """Height in px of the line of one regime."""
 INTERVALS = ("low", "high", "low_corrected", "high_corrected")
@@ -51,7 +45,7 @@ def plot(data: FigureData) -> charts.Spec:
         return charts.empty_chart("No effects to plot yet: no treatment has been compared with the control")
     time_bases, stages = data.time_bases(rows), stages_in(rows)
     time_switch, stage_switch = switch("time_basis", "T", time_bases), switch("stage", "stage", stages)
-    models = MODELS if (rows["scope"] == "block").any() else {"means": MODELS["means"]}
+    models = forest.models_in(rows)
     models_switch = switch("models", "lines", models)
     panels = [_panel(data, rows[rows["metric"] == name], metric) for name, metric in METRICS.items()]
     titles = {
@@ -84,25 +78,8 @@ def _effects(data: FigureData) -> pd.DataFrame:
     table = data.tables.get("effects", pd.DataFrame())
     if not len(table):
         return table
-    rows = table[
-        (table["resolution"] == PHASE)
-        & table["regime"].isin(data.treatments)
-        & table["metric"].isin(list(METRICS))
-        & table["dataset"].isin([*data.titles, ALL])
-        & table["model"].isin([*data.design.models, ALL])
-    ]
-    if len(data.titles) == 1:
-        rows = rows[rows["scope"] != ALL]
-    if len(data.design.models) == 1:
-        rows = rows[rows["scope"] != "block"]
-    # the mean of a dataset comes before its models, and the mean of all datasets comes last
-    order = {
-        "dataset": {name: rank for rank, name in enumerate([*data.titles, ALL])},
-        "model": {name: rank for rank, name in enumerate([ALL, *data.design.models])},
-    }
-    rows = rows.assign(
-        line=[_line(data, *key) for key in zip(rows["scope"], rows["dataset"], rows["model"], strict=True)]
-    ).sort_values(["dataset", "model"], kind="stable", key=lambda names: names.map(order[names.name]))
+    rows = table[(table["resolution"] == PHASE) & table["metric"].isin(list(METRICS))]
+    rows = forest.with_lines(data, rows)
     values = ["mean", *INTERVALS]
     is_ratio = rows["metric"].map({name: metric.is_ratio for name, metric in METRICS.items()})
     with np.errstate(over="ignore"):
@@ -115,17 +92,9 @@ def _effects(data: FigureData) -> pd.DataFrame:
     return round_numbers(rows[[*keys, *values, "interval", "interval_corrected"]])
 
 
-def _line(data: FigureData, scope: str, dataset: str, model: str) -> str:
-    if scope == ALL:
-        return MEAN_OF_ALL
-    return f"{data.titles[dataset]}{'' if scope == 'dataset' else f', {model}'}"
-
-
 def _change(name: str, mean: float) -> str:
     """Return a change in percent or percentage points, with its sign."""
-    change = 100 * (mean - 1) if METRICS[name].is_ratio else mean
-    # adding zero removes the sign of a negative zero
-    return f"{round(change, 1) + 0:+.1f}".replace("-", "−")
+    return forest.signed(100 * (mean - 1) if METRICS[name].is_ratio else mean)
 
 
 def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetChart:
@@ -136,15 +105,12 @@ def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetCha
     for name in INTERVALS:
         rows[f"{name}_shown"] = rows[name].clip(low, high)
     no_effect = 1 if metric.is_ratio else 0
-    change = "100 * (datum.value - 1)" if metric.is_ratio else "datum.value"
-    label = (
-        f"{change} === 0 ? '0' : format({change}, '+.3~g')"
-        if not metric.is_ratio
-        else f"round({change}) === 0 ? '0' : format({change}, '+.0f')"
-    )
-    values = {"values": _ratio_ticks(low, high)} if metric.is_ratio else {"tickCount": 5}
-    axis = alt.Axis(labelExpr=label, grid=True, **values)
-    scale = alt.Scale(domain=[low, high], nice=False, **({"type": "log"} if metric.is_ratio else {}))
+    if metric.is_ratio:
+        axis, scale = forest.ratio_axis(low, high)
+    else:
+        label = "datum.value === 0 ? '0' : format(datum.value, '+.3~g')"
+        axis = alt.Axis(labelExpr=label, grid=True, tickCount=5)
+        scale = alt.Scale(domain=[low, high], nice=False)
     base = alt.Chart().encode(
         y=alt.Y(
             "regime:N",
@@ -180,41 +146,15 @@ def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetCha
         numbers.mark_text(**text, stroke=palette.PAPER, strokeWidth=3),
         numbers.mark_text(**text, color=charts.regime_text_colour(data.design.regimes)),
     ).properties(width=charts.panel_width(len(METRICS)), height=REGIME_HEIGHT * len(treatments))
-    lines = list(dict.fromkeys(rows["line"]))
-    if len(lines) > 1:
-        header = alt.Header(labels=is_first, labelAngle=0, labelAlign="left", labelFontSize=charts.LABEL_SIZE)
-        row = {"row": alt.Row("line:N", sort=lines, title=None, header=header)}
-    else:
-        row = {"row": alt.Row("line:N", title=None, header=alt.Header(labels=False))}
-    shown = f"{switch_filter('time_basis', 'stage')} && (chosen_models === 'all' || datum.scope !== 'block')"
-    return panel.facet(data=rows, spacing=6, **row).transform_filter(shown)
+    return forest.by_line(panel, rows, labels=is_first).transform_filter(
+        f"{switch_filter('time_basis', 'stage')} && {forest.MODELS_FILTER}"
+    )
 
 
 def _domain(rows: pd.DataFrame, metric: Metric) -> tuple[float, float]:
     """Return the limits of an axis: all intervals up to the limit of the metric, and all means."""
-    if metric.is_ratio:
-        logarithms = np.log(rows[["mean", *INTERVALS]].clip(1e-9, 1e9))
-        low, high = _limits(logarithms, np.log(metric.limit))
-        return float(np.exp(low)), float(np.exp(high))
-    return _limits(rows[["mean", *INTERVALS]], metric.limit)
-
-
-def _limits(values: pd.DataFrame, limit: float) -> tuple[float, float]:
-    low = min(0.0, max(values.min().min(), -limit), values["mean"].min())
-    high = max(0.0, min(values.max().max(), limit), values["mean"].max())
-    margin = 0.08 * (high - low or 1.0)
-    return low - margin, high + margin
-
-
-def _ratio_ticks(low: float, high: float) -> list[float]:
-    """Return the ratios that an axis labels: round changes, as many as there is room for."""
-    distance = np.log(high / low) / MAX_TICKS
-    ticks = [1.0]
-    for change in ROUND_CHANGES:
-        ratio = 1 + change / 100
-        if low < ratio < high and all(abs(np.log(ratio / tick)) >= distance for tick in ticks):
-            ticks.append(ratio)
-    return sorted(ticks)
+    values = rows[["mean", *INTERVALS]]
+    return forest.ratio_limits(values, metric.limit) if metric.is_ratio else forest.limits(values, metric.limit)
 
 
 def _title(data: FigureData, rows: pd.DataFrame, time_basis: str, stage: str) -> str:
