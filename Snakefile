@@ -56,6 +56,8 @@ rule all:
         rules.aggregate_metrics.output,
         rules.aggregate_histories.output,
         rules.estimate_effects.output,
+        rules.estimate_fronts.output,
+        rules.measure_time_to_accuracy.output,
         rules.evaluate_claims.output,
         rules.recommend.output,
         collect("results/models/{dataset}", dataset=grid.datasets),

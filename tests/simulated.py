@@ -8,7 +8,7 @@ import pandas as pd
 from factories import write_metrics_file
 from PIL import Image
 
-from entr.analysis import aggregation, paired_effects
+from entr.analysis import aggregation, paired_effects, pareto_front, time_to_accuracy
 from entr.analysis.estimation import validation_training_ratio
 from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
@@ -91,8 +91,11 @@ def grid(
         ]
     )
     # only the phase's resolution, because effects at both take long
-    pairs = paired_effects.pair_with_control(metrics[metrics["resolution"] == "phase"], "no-increase")
+    of_phase = metrics[metrics["resolution"] == "phase"]
+    pairs = paired_effects.pair_with_control(of_phase, "no-increase")
     first = histories[histories["seed"] == 0]
+    cells = _cells(rng, histories)
+    times = time_to_accuracy.times_to_accuracy(histories, cells, "no-increase")
 
     def of_cells(make, rows):
         return pd.concat([make(cell, part) for cell, part in rows.groupby(CELL, sort=False)], ignore_index=True)
@@ -100,13 +103,18 @@ def grid(
     return {
         "metrics": metrics,
         "summary": aggregation.summarise(metrics),
-        "cells": _cells(rng, histories),
+        "cells": cells,
         "history": histories.drop(columns="level"),
         "steps": of_cells(lambda _, history: _steps(history), first),
         "lr_find": of_cells(partial(_curves, rng), first),
         "confusions": of_cells(lambda cell, _: _confusions(rng, cell), histories),
         "pairs": pairs,
         "effects": paired_effects.effects_table(pairs, validation_training_ratio(10)),
+        "pareto_front": pareto_front.fronts_table(of_phase, "no-increase"),
+        "time_to_accuracy": times,
+        "time_to_accuracy_effects": time_to_accuracy.effects_on_time(
+            times, "no-increase", validation_training_ratio(10)
+        ),
     }
 
 

@@ -54,6 +54,8 @@ def test_package_files_contain_only_a_docstring(package):
         "aggregate_metrics",
         "aggregate_histories",
         "estimate_effects",
+        "estimate_fronts",
+        "measure_time_to_accuracy",
         "evaluate_claims",
         "recommend",
         "plot_figure",

@@ -29,13 +29,16 @@ def redrawn(*tables):
 
 
 FIGURES = len(CATALOGUE) - 1
-AGGREGATED = ("metrics", "summary", "cells", "effects")
-HISTORIES = ("history", "steps", "lr_find", "confusions")
+TIMES = ("time_to_accuracy", "time_to_accuracy_effects")
+AGGREGATED = ("metrics", "summary", "cells", "effects", "pareto_front", *TIMES)
+HISTORIES = ("history", "steps", "lr_find", "confusions", *TIMES)
 EXPORT = {"recommend": 1, "export_model": 1, "analyse_errors": 1}
 REPORT = {"render_report": 1, "record_provenance": 1, "all": 1}
 FROM_METRICS = {
     "aggregate_metrics": 1,
     "estimate_effects": 1,
+    "estimate_fronts": 1,
+    "measure_time_to_accuracy": 1,
     "evaluate_claims": 1,
     **EXPORT,
     "plot_figure": redrawn(*AGGREGATED),
@@ -194,10 +197,24 @@ def test_touching_every_file_reruns_nothing(grid):
         ("analysis/aggregation", FROM_METRICS),
         (
             "analysis/histories",
-            {"aggregate_histories": 1, "plot_figure": redrawn(*HISTORIES), "analyse_errors": 1, **REPORT},
+            {
+                "aggregate_histories": 1,
+                "measure_time_to_accuracy": 1,
+                "plot_figure": redrawn(*HISTORIES),
+                "analyse_errors": 1,
+                **REPORT,
+            },
         ),
         ("metrics/cell_files", FROM_CELLS),
         ("report/error_analysis", {"analyse_errors": 1, "record_provenance": 1, "all": 1}),
+        (
+            "analysis/pareto_front",
+            {"estimate_fronts": 1, "plot_figure": redrawn("pareto_front"), **EXPORT, **REPORT},
+        ),
+        (
+            "analysis/time_to_accuracy",
+            {"measure_time_to_accuracy": 1, "plot_figure": redrawn(*TIMES), **REPORT},
+        ),
         ("report/recommendation", {**EXPORT, **REPORT}),
         ("deploy/export", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("deploy/predict", {"export_model": 1, "record_provenance": 1, "all": 1}),

@@ -103,6 +103,45 @@ rule estimate_effects:
         "../scripts/estimate_effects.py"
 
 
+rule estimate_fronts:
+    input:
+        "results/tables/metrics.csv",
+    output:
+        "results/tables/pareto_front.csv",
+    log:
+        "results/logs/estimate_fronts.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        control=settings.control,
+        code=code_digest("estimate_fronts"),
+    message:
+        "estimating the Pareto fronts of the regimes"
+    script:
+        "../scripts/estimate_fronts.py"
+
+
+rule measure_time_to_accuracy:
+    input:
+        history="results/tables/history.csv",
+        cells="results/tables/cells.csv",
+    output:
+        times="results/tables/time_to_accuracy.csv",
+        effects="results/tables/time_to_accuracy_effects.csv",
+    log:
+        "results/logs/measure_time_to_accuracy.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        control=settings.control,
+        folds=settings.split.folds,
+        code=code_digest("measure_time_to_accuracy"),
+    message:
+        "measuring the time to accuracy of the regimes"
+    script:
+        "../scripts/measure_time_to_accuracy.py"
+
+
 rule evaluate_claims:
     input:
         metrics="results/tables/metrics.csv",

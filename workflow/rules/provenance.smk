@@ -48,6 +48,8 @@ rule ro_crate:
             *rules.aggregate_metrics.output,
             *rules.aggregate_histories.output,
             *rules.estimate_effects.output,
+            *rules.estimate_fronts.output,
+            *rules.measure_time_to_accuracy.output,
             *rules.evaluate_claims.output,
             *rules.recommend.output,
             *collect(

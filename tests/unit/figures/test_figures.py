@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import simulated
 
-from entr.figures import confusion_matrices, render, sample_images
+from entr.figures import confusion_matrices, pareto_front, render, sample_images
 from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
-from entr.figures.pareto_front import undominated
+from entr.metrics.labels import describe_share
 
 FIGURES = [name for name in CATALOGUE if name != SAMPLE_IMAGES]
+REGIMES = ("no-increase", "gradual", "stepwise", "small", *(f"published-{number}" for number in range(8)))
+"""As many as a grid of published schedules has."""
 
 
 def plot(name, data):
@@ -73,6 +75,13 @@ def test_figure_of_a_partial_grid(name, condition, images):
     effects = tables["effects"]
     part["effects"] = effects[effects["regime"] == "gradual"] if "!=" in condition else pd.DataFrame()
     assert plot(name, simulated.figure_data(part, images))["description"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_of_twelve_regimes(name):
+    factors = {"regimes": REGIMES, "models": ("resnet18",), "seeds": 2}
+    data = simulated.figure_data(simulated.grid(**factors, time_bases=("training",)), **factors)
+    assert not plot(name, data)["description"].startswith("No ")
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -148,13 +157,62 @@ def test_published_accuracies_are_shown_only_for_the_paper_s_datasets():
     assert labels("neu") == set()
 
 
-def test_accuracy_reached_by_no_treatment_is_stated():
-    tables = simulated.grid(seeds=1)
-    history = tables["history"]
-    control = history["regime"] == "no-increase"
-    perfect = history.assign(accuracy=history["accuracy"].mask(control, 1))
-    title = text(plot("fig1_accuracy_time", simulated.figure_data(tables | {"history": perfect}))["title"]["text"])
-    assert title == "Not within 1 point of no-increase's final accuracy: gradual and stepwise"
+def test_time_to_accuracy_of_the_treatments_is_stated():
+    tables = simulated.grid(seeds=4)
+    effects = tables["time_to_accuracy_effects"].query("scope == 'all' and regime == 'gradual'").iloc[0]
+    words = f"gradual after {100 * effects['time_ratio']:.0f} %"
+    for name in ("fig1_accuracy_time", "time_to_accuracy"):
+        description = plot(name, simulated.figure_data(tables))["description"]
+        assert description.startswith(f"98 % of the final accuracy of no-increase: {words}")
+
+
+def test_accuracy_that_not_all_cells_reach_is_stated():
+    tables = simulated.grid(seeds=2)
+    effects = tables["time_to_accuracy_effects"]
+    is_gradual = effects["regime"] == "gradual"
+    missed = effects.assign(
+        reached_cells=effects["reached_cells"].mask(is_gradual, 0).where(is_gradual, 3),
+        cells=4,
+        time_ratio=effects["time_ratio"].mask(is_gradual),
+    )
+    spec = plot("time_to_accuracy", simulated.figure_data(tables | {"time_to_accuracy_effects": missed}))
+    assert "(in 3 of 4 cells) of the time of no-increase; not reached by gradual" in spec["description"]
+    shown = {(row["regime"], row["text"], row["count"]) for row in rows_of(spec) if row["regime"] == "gradual"}
+    assert shown == {("gradual", "not reached", "0 of 4")}
+
+
+def test_pareto_front_labels_each_regime_with_its_share():
+    factors = {"regimes": REGIMES[:6], "datasets": ("ucm", "bees"), "seeds": 4}
+    tables = simulated.grid(**factors, time_bases=("training",))
+    spec = plot("pareto_front", simulated.figure_data(tables, **factors))
+    rows = [row for row in rows_of(spec) if "label_place" in row]
+    case = {"stage": "total-tta", "time_basis": "training"}
+    shown = [row for row in rows if case.items() <= row.items()]
+    assert len(shown) == 6 * (1 + 2 * 2)
+    expected = tables["pareto_front"].query("scope == 'all' and stage == 'total-tta' and time_basis == 'training'")
+    shares = dict(zip(expected["regime"], expected["front_share"], strict=True))
+    pooled = {row["regime"]: row["label"] for row in shown if row["scope"] == "all"}
+    assert pooled == {regime: f"{regime} {describe_share(share)}" for regime, share in shares.items()}
+    title = text(spec["title"]["text"])
+    assert all((pooled[regime] in title) == (share >= 0.5) for regime, share in shares.items())
+
+
+def test_labels_of_the_pareto_front_do_not_overlap():
+    factors = {"regimes": REGIMES, "models": ("resnet18",), "seeds": 2}
+    tables = simulated.grid(**factors, time_bases=("training",))
+    spec = plot("pareto_front", simulated.figure_data(tables, **factors))
+    shown = [row for row in rows_of(spec) if row.get("stage") == "total-tta" and "label_place" in row]
+    places = sorted(row["label_place"] for row in shown)
+    assert len(places) == len(REGIMES)
+    limits = [row[f"{side}_accuracy"] for row in shown for side in ("low", "high")]
+    apart = pareto_front.LABEL_DISTANCE / pareto_front.PANEL_HEIGHT * (max(limits) - min(limits))
+    assert np.diff(places).min() >= 0.99 * apart
+
+
+def test_pareto_front_of_one_seed_has_no_shares():
+    spec = plot("pareto_front", simulated.figure_data(simulated.grid(seeds=1)))
+    assert "%" not in text(spec["title"]["text"])
+    assert "bootstrap" not in text(spec["title"]["subtitle"])
 
 
 def test_time_switch_starts_with_the_configured_time_basis_and_omits_absent_ones():
@@ -162,11 +220,6 @@ def test_time_switch_starts_with_the_configured_time_basis_and_omits_absent_ones
     (switch,) = plot("fig4_efficiency", simulated.figure_data(tables, time_basis="latency"))["params"]
     assert switch["value"] == "latency"
     assert switch["bind"]["options"] == ["latency", "training"]
-
-
-def test_pareto_front_excludes_points_that_another_point_dominates():
-    time, accuracy = pd.Series([1, 2, 2, 3]), pd.Series([0.8, 0.9, 0.85, 0.9])
-    assert undominated(time, accuracy) == [True, True, False, False]
 
 
 def test_most_frequent_confusions_have_an_image_of_each_class(images):

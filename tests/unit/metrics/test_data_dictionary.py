@@ -1,5 +1,6 @@
 """Tables of real analyses have the columns of the data dictionary; tests/workflow compares all of a whole run."""
 
+import pandas as pd
 import pytest
 import simulated
 from data_dictionary import problems_of, tables_in, undocumented_tables
@@ -7,9 +8,11 @@ from factories import INFERENCE, TRAINED, metrics, with_final_stage
 
 from entr.analysis.aggregation import write_metrics
 from entr.analysis.paired_effects import write_effects
+from entr.analysis.pareto_front import write_fronts
+from entr.analysis.time_to_accuracy import write_times_to_accuracy
 from entr.data.split import split_dataset
 from entr.data.summary import summarise_datasets
-from entr.jobs.paths import CELL
+from entr.jobs.paths import CELL, cell_of
 from entr.jobs.tables import TEXT, write_table
 from entr.metrics.data_dictionary import TABLES, documented_columns
 from entr.report.recommendation import write_recommendation
@@ -43,9 +46,8 @@ def results(dataset, tmp_path_factory):
             cells.append(path)
     write_table(INFERENCE, directory.parent / "inference.csv")
     write_table(TRAINED, directory.parent / "trained.csv")
-    made = {
-        name: tables / f"{name}.csv" for name in ("metrics", "summary", "cells", "pairs", "effects", "answer", "claims")
-    }
+    names = ("metrics", "summary", "cells", "pairs", "effects", "pareto_front", "answer", "claims")
+    made = {name: tables / f"{name}.csv" for name in names}
     write_metrics(
         cells,
         [directory.parent / "inference.csv"],
@@ -54,6 +56,7 @@ def results(dataset, tmp_path_factory):
         outputs={name: made[name] for name in ("metrics", "summary", "cells")},
     )
     write_effects(made["metrics"], "no-increase", 10, pairs=made["pairs"], effects=made["effects"])
+    write_fronts(made["metrics"], "no-increase", table=made["pareto_front"])
     inputs = {name: made[name] for name in ("metrics", "pairs", "effects", "cells")}
     outputs = {name: made[name] for name in ("answer", "claims")}
     outputs |= {"verdict": directory / "verdict.md", "text": directory / "answer.txt"}
@@ -65,10 +68,29 @@ def results(dataset, tmp_path_factory):
         limits={"max_seconds": None, "min_accuracy": None},
         outputs={"table": tables / "recommendation.csv", "text": directory / "recommendation.md"},
     )
+    history = pd.DataFrame(
+        [
+            {**cell_of(path), "epoch": epoch, "accuracy": 0.1 * epoch, "training_seconds": 10.0}
+            for path in cells
+            for epoch in (1, 2)
+        ]
+    )
+    write_table(history, directory.parent / "history.csv")
+    write_times_to_accuracy(
+        directory.parent / "history.csv",
+        made["cells"],
+        "no-increase",
+        10,
+        times=tables / "time_to_accuracy.csv",
+        effects=tables / "time_to_accuracy_effects.csv",
+    )
     return directory
 
 
-TABLE_NAMES = ["metrics", "summary", "cells", "pairs", "effects", "claims", "recommendation", "datasets"]
+TABLE_NAMES = [
+    *("metrics", "summary", "cells", "pairs", "effects", "pareto_front", "claims", "recommendation", "datasets"),
+    *("time_to_accuracy", "time_to_accuracy_effects"),
+]
 DATA_NAMES = ["manifest.csv", "rejected.csv", "duplicates.csv", "splits/seed<seed>.csv"]
 
 
@@ -85,7 +107,11 @@ def test_every_table_of_the_analysis_is_documented(results):
 
 
 @pytest.mark.parametrize(
-    "name", ["metrics", "summary", "pairs", "effects", "history", "steps", "lr_find", "confusions"]
+    "name",
+    [
+        *("metrics", "summary", "pairs", "effects", "history", "steps", "lr_find", "confusions"),
+        *("pareto_front", "time_to_accuracy", "time_to_accuracy_effects"),
+    ],
 )
 def test_simulated_table_has_the_documented_columns(name):
     columns = simulated.grid()[name].columns

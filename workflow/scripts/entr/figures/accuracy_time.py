@@ -1,29 +1,29 @@
 """Fig. 1: validation accuracy against training time [paper, Fig. 1]."""
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
-from entr.figures import charts, panels
+from entr.figures import charts, palette, panels, time_to_accuracy
 from entr.figures.charts import field_tooltip, group_tooltip, with_title
 from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers, seed_count
+from entr.figures.time_to_accuracy import TARGET
+from entr.metrics.epoch_times import with_seconds
 from entr.metrics.labels import CELL
 
-MARGIN = 0.01
-"""An accuracy that is lower by at most this counts as equal: the equivalence margin of the verdict."""
+MARKS = "large points: changes of the image size"
 
 
 def plot(data: FigureData) -> charts.Spec:
     """Plot mean accuracy against training time, for each regime."""
-    history = data.of_finished_cells(data.rows("history"))
-    if not len(history):
+    history, cells = data.rows("history"), data.rows("cells")
+    if not len(history) or not len(cells):
         return charts.empty_chart("No accuracy to plot yet: no cell is finished")
-    rows = round_numbers(
-        panels.with_curve_labels(mean_by_epoch(history), "seconds", "accuracy", columns=data.names_in(history, "model"))
-    )
+    means = mean_by_epoch(with_seconds(history, cells))
+    rows = panels.with_curve_labels(means, "seconds", "accuracy", columns=data.names_in(means, "model"))
+    rows = round_numbers(_with_targets(data, rows))
     scales = charts.regime_scales(data.design.regimes, legend=not panels.are_labelled(rows))
     base = alt.Chart().encode(
-        x=alt.X("seconds:Q", title="time in training steps, s", axis=alt.Axis(tickCount=6)),
+        x=alt.X("seconds:Q", title="T, s", axis=alt.Axis(tickCount=6)),
         y=alt.Y(
             "accuracy:Q",
             title="accuracy A",
@@ -37,22 +37,34 @@ def plot(data: FigureData) -> charts.Spec:
         field_tooltip("phase"),
         field_tooltip("epoch", "epoch", ".0f"),
         field_tooltip("size", "image size, px", ".0f"),
-        field_tooltip("seconds", "time, s", ".1f"),
+        field_tooltip("seconds", "T, s", ".1f"),
         field_tooltip("accuracy", "mean accuracy A", ".1%"),
         field_tooltip("n", "seeds", ".0f"),
     ]
+    # the labels of many regimes would overlap; the tooltips have the sizes
+    has_sizes = len(data.names_in(rows, "regime")) <= panels.MAX_LABELLED
     changes = base.transform_filter("datum.changes")
+    has_targets = rows["target_accuracy"].notna().all()
+    target = (
+        alt.Chart()
+        .mark_rule(color=palette.LABEL, strokeDash=[4, 3])
+        .encode(y=alt.Y("mean(target_accuracy):Q", title="accuracy A"))
+    )
     panel = alt.layer(
+        *([target] if has_targets else []),
         base.mark_line(strokeWidth=2),
         base.mark_point(size=18, filled=True, opacity=1).encode(tooltip=tooltip),
         changes.mark_point(size=90, filled=True, opacity=1).encode(shape=scales["shape"], tooltip=tooltip),
-        panels.size_labels(changes, data.design.regimes),
+        *([panels.size_labels(changes, data.design.regimes)] if has_sizes else []),
         *panels.curve_labels(alt.Chart(), rows, data.design.regimes, "accuracy A"),
     )
     return with_title(
         panels.by_dataset_and_model(data, rows, panel),
-        _title(data, rows),
-        [f"means of {seed_count(rows)} after each epoch; labels: image size in px"],
+        time_to_accuracy.title(data),
+        [
+            f"means of {seed_count(rows)} after each epoch; {'labels: image size in px' if has_sizes else MARKS}",
+            f"dashed: {TARGET} of the final accuracy of {data.design.control}" if has_targets else "",
+        ],
         "Lines of validation accuracy against training time of each regime, one panel per dataset and model.",
         conditions=data.conditions(),
     )
@@ -61,13 +73,17 @@ def plot(data: FigureData) -> charts.Spec:
 def mean_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
     """Return means over seeds after each epoch, and where the image size changes.
 
+    Parameters
+    ----------
+    history : DataFrame
+        Rows of `with_seconds`.
+
     Returns
     -------
     DataFrame
         Columns ``dataset, model, regime, epoch, phase, size, seconds, accuracy, n, changes, label``.
     """
     table = history.sort_values([*CELL, "epoch"], kind="stable")
-    table = table.assign(seconds=table.groupby(CELL)["training_seconds"].cumsum())
     groups = table.groupby([*CELL_GROUP, "epoch"], sort=False)
     means = groups.agg(
         phase=("phase", "first"),
@@ -79,32 +95,10 @@ def mean_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
     return panels.mark_size_changes(means.reset_index(), CELL_GROUP)
 
 
-def _title(data: FigureData, rows: pd.DataFrame) -> str:
-    """State after which part of the control's time each treatment reaches the control's final accuracy."""
-    control = data.design.control
-    reached, missed = [], []
-    for regime in data.treatments:
-        fractions = _times_to_reach(regime, control, rows)
-        known = [fraction for fraction in fractions if fraction is not None]
-        if known:
-            cases = "" if len(known) == len(fractions) else f" (in {len(known)} of {len(fractions)} cases)"
-            reached.append(f"{regime} after {100 * np.median(known):.0f} %{cases}")
-        elif fractions:
-            missed.append(regime)
-    if reached:
-        exceptions = f"; not reached by {' and '.join(missed)}" if missed else ""
-        return f"Within 1 point of {control}'s final accuracy: {', '.join(reached)} of its time{exceptions}"
-    if missed:
-        return f"Not within 1 point of {control}'s final accuracy: {' and '.join(missed)}"
-    return "Validation accuracy against training time"
-
-
-def _times_to_reach(regime: str, control: str, rows: pd.DataFrame) -> list[float | None]:
-    """Return the fraction of the control's time for each dataset and model, or none where it is not reached."""
-    fractions: list[float | None] = []
-    for _, block in rows.groupby(["dataset", "model"]):
-        own, reference = block[block["regime"] == regime], block[block["regime"] == control]
-        if len(own) and len(reference):
-            reached = own[own["accuracy"] >= reference["accuracy"].iloc[-1] - MARGIN]
-            fractions.append(reached["seconds"].iloc[0] / reference["seconds"].iloc[-1] if len(reached) else None)
-    return fractions
+def _with_targets(data: FigureData, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean target of each dataset and model, missing where no control is finished."""
+    targets = data.rows("time_to_accuracy")
+    if not len(targets):
+        return rows.assign(target_accuracy=float("nan"))
+    means = targets.groupby(["dataset", "model"])["target_accuracy"].mean()
+    return rows.join(means, on=["dataset", "model"])

@@ -58,6 +58,11 @@ MODEL = _text("model", "Name of the model.")
 REGIME = _text("regime", "Name of the regime.")
 SEED = _integer("seed", "Seed, which identifies the replicate.")
 CELL = (DATASET, MODEL, REGIME, SEED)
+SCOPE = _text(
+    "scope", "`block` (one dataset and model), `dataset` (mean over its models) or `all` (mean over datasets)."
+)
+DATASET_OR_ALL = _text("dataset", "Name of the dataset, or `all`.")
+MODEL_OR_ALL = _text("model", "Name of the model, or `all`.")
 PHASE = _text("phase", "Name of the training phase.")
 STAGE = _text("stage", "Stage of the evaluation: `sub-total`, `total` or `total-tta`.")
 RESOLUTION = _text("resolution", "Resolution of the evaluation: `phase`, `full` or `other`.")
@@ -257,12 +262,9 @@ TABLES: Mapping[str, Table] = {
     "tables/effects.csv": Table(
         "One row per effect of a regime relative to the control.",
         (
-            _text(
-                "scope",
-                "`block` (one dataset and model), `dataset` (mean over its models) or `all` (mean over datasets).",
-            ),
-            _text("dataset", "Name of the dataset, or `all`."),
-            _text("model", "Name of the model, or `all`."),
+            SCOPE,
+            DATASET_OR_ALL,
+            MODEL_OR_ALL,
             REGIME,
             STAGE,
             RESOLUTION,
@@ -305,6 +307,85 @@ TABLES: Mapping[str, Table] = {
             ),
             _number("seeds_needed", "Seeds per dataset to detect a ratio of 1.05 with 80 % power."),
             _text("note", "Limitations of this sample size."),
+        ),
+    ),
+    "tables/pareto_front.csv": Table(
+        "One row per regime and Pareto front: of a dataset and model, of a dataset, and of all datasets.",
+        (
+            SCOPE,
+            DATASET_OR_ALL,
+            MODEL_OR_ALL,
+            REGIME,
+            STAGE,
+            RESOLUTION,
+            TIME_BASIS,
+            _text(
+                "comparator",
+                "The control, with which accuracy and time are compared; empty for the scope `block`, where they are "
+                "absolute.",
+            ),
+            replace(REPLICATES, meaning="Total number of seeds over all datasets, of those that have every regime."),
+            _number("accuracy", "Mean *A*; or the mean difference in *A* from `comparator`.", "fraction"),
+            _number("accuracy_low", f"{LOW} of the mean over further seeds on the same images.", "fraction"),
+            _number("accuracy_high", f"{HIGH} of the mean over further seeds on the same images.", "fraction"),
+            _number("time", "Mean *T*; or the geometric mean of the ratio of *T* to that of `comparator`."),
+            _number("time_low", f"{LOW} of the mean over further seeds on the same images."),
+            _number("time_high", f"{HIGH} of the mean over further seeds on the same images."),
+            _text("unit", "Unit of `time`, `time_low` and `time_high`: `s`, or `1` for a ratio."),
+            Column(
+                "on_front",
+                "boolean",
+                "Whether no other regime is at least as accurate and as fast, and better in one of the two, by the "
+                "means.",
+            ),
+            _number(
+                "front_share",
+                "Share of bootstrap draws in which the regime is on the front; empty with fewer than two seeds per "
+                "dataset.",
+            ),
+            _text("note", "Limitations of this sample size."),
+        ),
+    ),
+    "tables/time_to_accuracy.csv": Table(
+        "One row per cell with a control: when it first reaches 98 % of the final accuracy of the control.",
+        (
+            *CELL,
+            _number(
+                "target_accuracy",
+                "98 % of the accuracy of the control of the same dataset, model and seed after its last epoch, "
+                "without test-time augmentation.",
+                "fraction",
+            ),
+            _number("best_accuracy", "Highest accuracy after any epoch, at the image size of that epoch.", "fraction"),
+            _number("trained_seconds", "*T* after the last epoch.", "s"),
+            Column("reached", "boolean", "Whether the accuracy after any epoch reaches the target."),
+            _integer("epoch", "First epoch that reaches the target; empty if none does."),
+            _number("seconds", "*T* after this epoch; empty if none reaches the target.", "s"),
+            _number("seconds_of_control", "*T* after the first epoch of the control that reaches the target.", "s"),
+            _number("time_ratio", "`seconds` divided by `seconds_of_control`."),
+            _number("log_time_ratio", "Natural logarithm of `time_ratio`."),
+        ),
+    ),
+    "tables/time_to_accuracy_effects.csv": Table(
+        "One row per regime and scope: its time to accuracy relative to that of the control.",
+        (
+            SCOPE,
+            DATASET_OR_ALL,
+            MODEL_OR_ALL,
+            REGIME,
+            _integer("cells", "Number of cells."),
+            _integer("reached_cells", "Number of cells that reach the target accuracy."),
+            _number("reached_share", "`reached_cells` divided by `cells`."),
+            replace(REPLICATES, meaning="Total number of seeds over all datasets for which every model reaches it."),
+            _number("time_ratio", "Geometric mean of the ratio of the time to accuracy over these seeds."),
+            _number("low", f"{LOW} of the ratio over further seeds on the same images (Student's t)."),
+            _number("high", f"{HIGH} of the ratio over further seeds on the same images."),
+            _number(
+                "low_corrected",
+                f"{LOW} of the ratio over further images of the same kind, corrected for overlapping folds.",
+            ),
+            _number("high_corrected", f"{HIGH} of the ratio over further images of the same kind."),
+            _text("note", "Limitations of this comparison."),
         ),
     ),
     "tables/answer.csv": Table(

@@ -69,3 +69,12 @@ def describe_networks(weights: Iterable[str], scales: Iterable[float]) -> str:
     text = " and ".join(describe_weights(label) for label in sorted(set(weights)))
     scaled = " and ".join(f"{scale:g}" for scale in sorted(set(scales)))
     return text if scaled in {"", "1"} else f"{text}, image sizes scaled by {scaled}"
+
+
+def describe_share(share: float) -> str:
+    """Return a share in percent; one that only rounds to 0 or 100 % is not shown as such."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"

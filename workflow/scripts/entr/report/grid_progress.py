@@ -10,6 +10,8 @@ import pandas as pd
 from entr.analysis.aggregation import write_metrics
 from entr.analysis.histories import write_histories
 from entr.analysis.paired_effects import write_effects
+from entr.analysis.pareto_front import write_fronts
+from entr.analysis.time_to_accuracy import write_times_to_accuracy
 from entr.config.study_design import StudyDesign
 from entr.figures.catalogue import CATALOGUE
 from entr.figures.figure_data import FigureData
@@ -29,7 +31,14 @@ CELL_FILES = ("history", "steps", "lr_find", "predictions")
 """Files of a finished cell that are aggregated."""
 LEARNING_CURVES = "learning_curves"
 """The figure that can be drawn before any cell is finished."""
-FIGURES = ("fig1_accuracy_time", LEARNING_CURVES, "fig4_efficiency", "fig5_accuracy", "pareto_front")
+FIGURES = (
+    "fig1_accuracy_time",
+    "time_to_accuracy",
+    LEARNING_CURVES,
+    "fig4_efficiency",
+    "fig5_accuracy",
+    "pareto_front",
+)
 FINISHED, RUNNING, INTERRUPTED, PENDING = "finished", "running", "interrupted", "pending"
 
 
@@ -144,10 +153,14 @@ def _analyse(
     folder: Path,
 ) -> None:
     """Write the tables and the verdict of the finished cells."""
-    names = ("metrics", "summary", "cells", "pairs", "effects", "answer", "claims")
-    table = {name: folder / f"{name}.csv" for name in (*names, "history", "steps", "lr_find", "confusions")}
+    names = (
+        *("metrics", "summary", "cells", "pairs", "effects", "pareto_front", "answer", "claims"),
+        *("history", "steps", "lr_find", "confusions", "time_to_accuracy", "time_to_accuracy_effects"),
+    )
+    table = {name: folder / f"{name}.csv" for name in names}
     write_metrics(finished, _existing(inference), _existing(trained), control=design.control, outputs=table)
     write_effects(table["metrics"], design.control, design.folds, pairs=table["pairs"], effects=table["effects"])
+    write_fronts(table["metrics"], design.control, table=table["pareto_front"])
     write_verdict(
         table["metrics"],
         table["pairs"],
@@ -163,6 +176,14 @@ def _analyse(
     )
     files = {name: [Path(path).with_name(f"{name}.csv") for path in finished] for name in CELL_FILES}
     write_histories(**files, outputs=table)
+    write_times_to_accuracy(
+        table["history"],
+        table["cells"],
+        design.control,
+        design.folds,
+        times=table["time_to_accuracy"],
+        effects=table["time_to_accuracy_effects"],
+    )
 
 
 def plot_progress(folder: Path, design: StudyDesign, figures: Sequence[str] = FIGURES) -> None:
