@@ -47,6 +47,7 @@ def results(tmp_path_factory):
     recommendation.write_recommendation(
         tables["metrics"],
         tables["summary"],
+        tables["pareto_front"],
         design=DESIGN,
         limits={"max_seconds": None, "min_accuracy": None},
         outputs={"table": folder / "tables" / "recommendation.csv", "text": folder / "recommendation.md"},

@@ -175,6 +175,7 @@ rule recommend:
     input:
         metrics="results/tables/metrics.csv",
         summary="results/tables/summary.csv",
+        fronts="results/tables/pareto_front.csv",
     output:
         table="results/tables/recommendation.csv",
         text=report(

@@ -43,6 +43,8 @@ onsuccess:
                 collect("results/errors/{dataset}.html", dataset=grid.datasets),
                 collect("results/models/{dataset}", dataset=grid.datasets),
                 sys.argv[1:],
+                fronts="results/tables/pareto_front.csv",
+                time_basis=settings.time_basis,
                 hours=settings.hours,
                 scale=settings.scale,
                 seconds=time.time() - budget_file.process_start(),

@@ -64,6 +64,7 @@ def results(dataset, tmp_path_factory):
     write_recommendation(
         metrics=made["metrics"],
         summary=made["summary"],
+        fronts=made["pareto_front"],
         design=simulated.design(**DESIGN),
         limits={"max_seconds": None, "min_accuracy": None},
         outputs={"table": tables / "recommendation.csv", "text": directory / "recommendation.md"},

@@ -4,10 +4,12 @@ import logging
 import shlex
 
 import pytest
+import simulated
 from factories import metrics, with_final_stage
 from rich.console import Console
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from entr.jobs.tables import write_table
 from entr.report import terminal
 from entr.report.answer import SEEDS_COMMAND
 from entr.report.terminal import GridProgress, TerminalHandler
@@ -250,3 +252,36 @@ def test_summary_has_the_accuracy_on_test_images(tmp_path):
     (model / "test.json").write_text(json.dumps({"images": 60, "accuracy": 0.85, "low": 0.739, "high": 0.919}))
     lines = terminal.summarise_run(answer, "results/report.html", [], [str(model)]).splitlines()
     assert lines[-1].strip() == "accuracy 85.0 % [73.9 to 91.9] on 60 held-out test images"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (1, "on the Pareto front: "),
+        (4, "on the Pareto front in most bootstrap draws: "),
+    ],
+)
+def test_summary_names_the_regimes_on_the_pareto_front(tmp_path, seeds, expected):
+    regimes = ("no-increase", "gradual", *(f"a regime with a long name {number}" for number in range(10)))
+    fronts = simulated.grid(regimes=regimes, models=("resnet18",), seeds=seeds)["pareto_front"]
+    write_table(fronts, tmp_path / "pareto_front.csv")
+    answer = tmp_path / "answer.txt"
+    answer.write_text("Saved 25 %.\n")
+    text = terminal.summarise_run(answer, "results/report.html", [], [], fronts=tmp_path / "pareto_front.csv")
+    lines = text.splitlines()[4:]
+    assert lines[0].startswith(f"The regimes: {expected}")
+    assert lines[-1].endswith("(results/recommendation.md)")
+    assert max(map(len, lines)) <= terminal.WIDTH
+    final = fronts.query("scope == 'all' and stage == 'total-tta' and time_basis == 'training'")
+    named = " ".join(line.strip() for line in lines)
+    on_front = final["on_front"] if seeds == 1 else final["front_share"] >= 0.5
+    assert [regime in named for regime in final["regime"]] == on_front.tolist()
+
+
+def test_summary_without_pareto_front_names_no_regime(tmp_path):
+    (tmp_path / "pareto_front.csv").write_text("\n")
+    (tmp_path / "answer.txt").write_text("Saved 25 %.\n")
+    text = terminal.summarise_run(
+        tmp_path / "answer.txt", "results/report.html", [], [], fronts=tmp_path / "pareto_front.csv"
+    )
+    assert "regimes" not in text

@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from entr.analysis.formatting import format_number
+from entr.analysis.aggregation import select_rows
+from entr.analysis.formatting import format_effect, format_number
 from entr.analysis.recommendation import GOALS, Choice, Interval, choices_table, choose_models
 from entr.config.study_design import StudyDesign
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
 from entr.jobs.tables import read_table, write_table
+from entr.metrics.labels import ALL, FINAL, PHASE, describe_share
 
 log = logging.getLogger("entr")
 
@@ -19,6 +22,7 @@ log = logging.getLogger("entr")
 def write_recommendation(
     metrics: str | Path,
     summary: str | Path,
+    fronts: str | Path,
     *,
     design: StudyDesign,
     limits: Mapping[str, float | None],
@@ -32,6 +36,8 @@ def write_recommendation(
     ----------
     metrics, summary : path
         Tables of `aggregation.write_metrics`.
+    fronts : path
+        The table of `pareto_front.write_fronts`.
     design : StudyDesign
         The design of the study.
     limits : mapping
@@ -65,11 +71,12 @@ def write_recommendation(
             )
     write_table(choices_table(choices), outputs["table"])
     with atomic_write(outputs["text"]) as file:
-        file.write(render_recommendation(choices, design, limits, tested=tested, budget=budget))
+        file.write(render_recommendation(choices, read_table(fronts), design, limits, tested=tested, budget=budget))
 
 
 def render_recommendation(
     choices: Sequence[Choice],
+    fronts: pd.DataFrame,
     design: StudyDesign,
     limits: Mapping[str, float | None],
     *,
@@ -82,6 +89,8 @@ def render_recommendation(
     ----------
     choices : sequence of Choice
         As `choose_models` yields them.
+    fronts : DataFrame
+        The table of `pareto_front.fronts_table`.
     design : StudyDesign
         The design of the study.
     limits : mapping
@@ -96,6 +105,7 @@ def render_recommendation(
             "name": name,
             "title": title,
             "choices": [_values(choice) for choice in choices if choice.dataset == name],
+            "regimes": _regimes(fronts, design, scope="dataset", dataset=name),
         }
         for name, title in design.datasets.items()
     ]
@@ -103,6 +113,8 @@ def render_recommendation(
     return render_markdown(
         "recommendation.md.j2",
         datasets=datasets,
+        regimes=_regimes(fronts, design, scope=ALL) if len(datasets) > 1 else [],
+        control=design.control,
         goals=goals,
         limits=list(_describe(limits)),
         tested=tested,
@@ -129,3 +141,30 @@ def _values(choice: Choice) -> dict[str, object]:
 def _format(interval: Interval, number: Callable[[float], str]) -> str:
     text = number(interval.mean)
     return text if np.isnan(interval.low) else f"{text} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def _regimes(fronts: pd.DataFrame, design: StudyDesign, **scope: str) -> list[dict[str, str]]:
+    """Return accuracy, time and place of each regime as text, those first that are most often on the Pareto front."""
+    rows = select_rows(fronts, stage=FINAL, resolution=PHASE, time_basis=design.time_basis, **scope)
+    if not len(rows):
+        return []
+    rows = rows.sort_values(["front_share", "on_front", "time"], ascending=[False, False, True])
+    return [
+        {
+            "regime": row.regime,
+            "accuracy": format_effect("accuracy", row.accuracy, row.accuracy_low, row.accuracy_high),
+            "time": _format(Interval(row.time, row.time_low, row.time_high), format_number),
+            "front": ("yes" if row.on_front else "no")
+            if np.isnan(row.front_share)
+            else describe_share(row.front_share),
+            "note": row.note,
+        }
+        for row in rows.itertuples()
+    ]
+
+
+def _place(on_front: bool, share: float) -> str:
+    """Return the share of draws in which a regime is on the front; without a share, whether it is."""
+    if np.isnan(share):
+        return "yes" if on_front else "no"
+    return describe_share(share)

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import shlex
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from entr.analysis.formatting import SECONDS_PER_HOUR, format_duration
 from entr.metrics.cell_metrics import Metrics
-from entr.metrics.labels import FINAL, PHASE
+from entr.metrics.labels import ALL, FINAL, PHASE, describe_share
 from entr.report.label_issues import describe_label_issues
 
 TRAIN = "train"
@@ -55,6 +56,10 @@ WARNINGS_PER_JOB = 3
 """Most warnings of a job that are shown; its log has them all."""
 SEEDS_COMMAND = re.compile(r"snakemake --config (seeds=\d+)")
 """The command of `answer.answer_text` that adds seeds, without the options of the run."""
+REGIMES = "The regimes: "
+RECOMMENDATION = "results/recommendation.md"
+LIKELY = 0.5
+"""Share of bootstrap draws from which on a regime is named."""
 INDENT = 4 * " "
 """What precedes a command in the answer."""
 WIDTH = 120
@@ -295,6 +300,8 @@ def summarise_run(
     model_dirs: Sequence[str],
     options: Sequence[str] = (),
     *,
+    fronts: str | Path | None = None,
+    time_basis: str = "training",
     hours: float | None = None,
     scale: float = 1,
     seconds: float = 0,
@@ -313,6 +320,10 @@ def summarise_run(
         Directories of exported models.
     options : sequence of str
         Command-line arguments of the run, which the command that adds seeds repeats.
+    fronts : path, optional
+        The table of `pareto_front.write_fronts`.
+    time_basis : str
+        The time basis of the study.
     hours : float, optional
         The budget. The command that adds seeds has none, because another grid might fit into it.
     scale : float
@@ -327,12 +338,32 @@ def summarise_run(
     lines.append(f"The report:  {Path(page)} (open it in a browser)")
     if error_pages:
         lines.append(f"The errors:  {error_pages[0]} ({_describe_errors(Path(error_pages[0]).with_suffix('.csv'))})")
+    if fronts:
+        lines += _describe_fronts(Path(fronts), time_basis)
     if model_dirs:
         lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
         lines += _describe_test(Path(model_dirs[0], "test.json"))
     if hours:
         lines.append(f"The budget:  {hours:g} h, of which this run took {seconds / SECONDS_PER_HOUR:.2g} h")
     return "\n".join(lines)
+
+
+def _describe_fronts(table: Path, time_basis: str) -> list[str]:
+    """Return lines that name the regimes that are probably on the Pareto front over all datasets and models."""
+    case = {"scope": ALL, "stage": FINAL, "resolution": PHASE, "time_basis": time_basis}
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if case.items() <= row.items()]
+    if not rows:
+        return []
+    if rows[0]["front_share"]:
+        shares = {row["regime"]: float(row["front_share"]) for row in rows}
+        likely = sorted((name for name in shares if shares[name] >= LIKELY), key=lambda name: -shares[name])
+        names = [f"{name} {describe_share(shares[name])}" for name in likely]
+        text = f"on the Pareto front in most bootstrap draws: {', '.join(names)}"
+    else:
+        text = f"on the Pareto front: {', '.join(row['regime'] for row in rows if row['on_front'] == 'True')}"
+    indent = " " * len(REGIMES)
+    return textwrap.wrap(f"{text} ({RECOMMENDATION})", WIDTH, initial_indent=REGIMES, subsequent_indent=indent)
 
 
 def _describe_errors(table: Path) -> str:
