@@ -133,6 +133,16 @@ def test_model_directory_predicts_in_an_environment_without_torch(
         assert one["probabilities"][one["prediction"]] == one["probability"]
 
 
+def test_missing_package_is_named_with_its_remedy(exported, tmp_path):
+    venv.create(tmp_path / "empty", symlinks=True)
+    command = [tmp_path / "empty/bin/python", exported.model / "predict.pyz", "image.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("predict.pyz needs the package ")
+    assert "pip install numpy onnxruntime pillow" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("method", ["crop", "squish", "pad"])
 @pytest.mark.parametrize("extent", [(64, 48), (47, 64), (40, 40), (64, 17)])
 def test_preprocessing_equals_that_of_the_training(exported, method, extent):

@@ -37,7 +37,13 @@ PREDICT = "entr/deploy/predict"
 PREDICT_MAIN = """\
 from pathlib import Path
 
-from entr.deploy.predict import main
+try:
+    from entr.deploy.predict import main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"predict.pyz needs the package {error.name}, which this Python does not have; run "
+        "`pip install numpy onnxruntime pillow`, or use the Python of the environment in which ENTR is installed"
+    ) from None
 
 main(Path(__file__).resolve().parent.parent)
 """

@@ -6,8 +6,11 @@ Snakemake's own output goes to its log file only; ``--verbose`` shows it in the 
 import csv
 import json
 import logging
+import os
 import re
 import shlex
+import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -341,7 +344,7 @@ def summarise_run(
     if fronts:
         lines += _describe_fronts(Path(fronts), time_basis)
     if model_dirs:
-        lines.append(f"The model:   {model_dirs[0]} (python {model_dirs[0]}/predict.pyz IMAGES)")
+        lines += [f"The model:   {model_dirs[0]}", f"             {_python()} {model_dirs[0]}/predict.pyz IMAGES"]
         lines += _describe_test(Path(model_dirs[0], "test.json"))
     if hours:
         lines.append(f"The budget:  {hours:g} h, of which this run took {seconds / SECONDS_PER_HOUR:.2g} h")
@@ -373,6 +376,14 @@ def _describe_errors(table: Path) -> str:
     mistakes = sum(row["label"] != row["predicted"] for row in rows)
     issues = sum(row["label_issue"] == "True" for row in rows)
     return f"{mistakes} of {len(rows)} images misclassified; {describe_label_issues(len(rows), mistakes, issues)}"
+
+
+def _python() -> str:
+    """Return how this Python is called: by its path, unless its environment is activated."""
+    path = os.path.abspath(sys.executable)  # noqa: PTH100  a link to Python is not resolved
+    if shutil.which("python") == path:
+        return "python"
+    return shlex.quote(min(path, os.path.relpath(path), key=len))
 
 
 def _describe_test(path: Path) -> list[str]:
