@@ -6,6 +6,7 @@ const drawn = {};
 function stack(spec) {
   if (spec.hconcat) [spec.vconcat, spec.hconcat] = [spec.hconcat, undefined];
   if (spec.concat) spec.columns = 1;
+  if (spec.facet?.field) spec.columns = 2; // small multiples are readable at half the width
   const {row, column} = spec.facet?.row || spec.facet?.column ? spec.facet : {};
   if (column && !row) {
     const header = {...column.header, labels: true, labelAngle: 0, labelOrient: "top", labelAnchor: "start"};
@@ -18,13 +19,13 @@ function stack(spec) {
   };
   const parts = spec.vconcat ?? spec.concat ?? [];
   for (const part of parts) {
-    if (parts.length > 1) show(part.spec ?? part);
+    if (parts.length > 1) show(part);
     stack(part);
   }
 }
 
 // Widen or narrow the panels until the chart is as wide as its element.
-async function fit(view, element, widths) {
+async function fit(view, element, widths, hasRoom) {
   if (!Object.keys(widths).length) return;
   const target = element.clientWidth - 18;
   const apply = async (factor) => {
@@ -35,9 +36,14 @@ async function fit(view, element, widths) {
     return element.querySelector("svg.marks").getBoundingClientRect().width;
   };
   const first = await apply(1);
-  const factor = target / first;
+  let factor = target / first;
   const second = await apply(factor);
-  if (second !== first) await apply(factor + ((target - second) * (factor - 1)) / (second - first));
+  if (second !== first) {
+    factor += ((target - second) * (factor - 1)) / (second - first);
+    await apply(factor);
+  }
+  // labels that do not fit into a narrower chart are left out
+  if (hasRoom) view.signal("room", Math.min(1, Math.max(0.1, factor)));
   // a chart that becomes wider may become lower only in the next run
   await view.resize().runAsync();
   await view.resize().runAsync();
@@ -58,18 +64,19 @@ async function draw(name, spec, options) {
   drawn[name] = {view, spec};
   const isWidth = (signal) => resizable && /width$/i.test(signal);
   const {signals} = view.getState({signals: isWidth, data: () => false});
-  await fit(view, element, signals);
+  const hasRoom = spec.params?.some((one) => one.name === "room");
+  await fit(view, element, signals, hasRoom);
   let width = element.clientWidth;
   new ResizeObserver(() => {
     if (element.clientWidth === width) return;
     width = element.clientWidth;
-    fit(view, element, signals);
+    fit(view, element, signals, hasRoom);
   }).observe(element);
   const finding = document.getElementById(`finding-${name}`);
   for (const one of switches) {
     view.addSignalListener(one, () => {
       finding.textContent = titles[switches.map((other) => view.signal(other)).join("|")];
-      fit(view, element, signals);
+      fit(view, element, signals, hasRoom);
     });
   }
 }
@@ -81,7 +88,7 @@ document.addEventListener("click", async (event) => {
   if (!view) return;
   event.preventDefault();
   const copy = structuredClone(spec);
-  for (const one of copy.params ?? []) one.value = view.signal(one.name);
+  for (const one of copy.params ?? []) if (one.bind) one.value = view.signal(one.name);
   const {view: hidden} = await vegaEmbed(document.createElement("div"), copy, {actions: false});
   const download = document.createElement("a");
   download.download = `${link.dataset.chart}.${link.dataset.save}`;

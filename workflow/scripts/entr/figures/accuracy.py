@@ -22,7 +22,7 @@ def plot(data: FigureData) -> charts.Spec:
     rows = panels.seeds_and_means(metrics, summary, ["stage", "resolution"], ".1%")
     resolutions = {name: words for name, words in RESOLUTIONS.items() if name in set(metrics["resolution"])}
     resolution_switch = switch("resolution", "evaluated at", resolutions)
-    regimes = ", ".join(data.names_in(metrics, "regime"))
+    regimes = data.describe_regimes(metrics)
     return with_title(
         panels.by_dataset_and_stage(
             data,

@@ -3,9 +3,10 @@
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts, palette, panels, time_to_accuracy
-from entr.figures.charts import field_tooltip, group_tooltip, with_title
+from entr.figures import charts, palette, panels, small_multiples, time_to_accuracy
+from entr.figures.charts import field_tooltip, group_tooltip, switch_filter, with_title
 from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers, seed_count
+from entr.figures.label_room import with_room
 from entr.figures.time_to_accuracy import TARGET
 from entr.metrics.epoch_times import with_seconds
 from entr.metrics.labels import CELL
@@ -41,17 +42,13 @@ def plot(data: FigureData) -> charts.Spec:
         field_tooltip("accuracy", "mean accuracy A", ".1%"),
         field_tooltip("n", "seeds", ".0f"),
     ]
+    if data.has_many_regimes:
+        return _plot_by_regime(data, rows, tooltip)
     # the labels of many regimes would overlap; the tooltips have the sizes
     has_sizes = len(data.names_in(rows, "regime")) <= panels.MAX_LABELLED
     changes = base.transform_filter("datum.changes")
-    has_targets = rows["target_accuracy"].notna().all()
-    target = (
-        alt.Chart()
-        .mark_rule(color=palette.LABEL, strokeDash=[4, 3])
-        .encode(y=alt.Y("mean(target_accuracy):Q", title="accuracy A"))
-    )
     panel = alt.layer(
-        *([target] if has_targets else []),
+        *_target_lines(alt.Chart(), rows),
         base.mark_line(strokeWidth=2),
         base.mark_point(size=18, filled=True, opacity=1).encode(tooltip=tooltip),
         changes.mark_point(size=90, filled=True, opacity=1).encode(shape=scales["shape"], tooltip=tooltip),
@@ -63,11 +60,51 @@ def plot(data: FigureData) -> charts.Spec:
         time_to_accuracy.title(data),
         [
             f"means of {seed_count(rows)} after each epoch; {'labels: image size in px' if has_sizes else MARKS}",
-            f"dashed: {TARGET} of the final accuracy of {data.design.control}" if has_targets else "",
+            _describe_target(data, rows),
         ],
         "Lines of validation accuracy against training time of each regime, one panel per dataset and model.",
         conditions=data.conditions(),
     )
+
+
+def _plot_by_regime(data: FigureData, rows: pd.DataFrame, tooltip: list[alt.Tooltip]) -> charts.Spec:
+    curve = (
+        alt.Chart()
+        .transform_filter(switch_filter("model"))
+        .encode(
+            x=alt.X("seconds:Q", title="T, s", axis=alt.Axis(tickCount=3)),
+            y=alt.Y(
+                "accuracy:Q",
+                title="accuracy A",
+                scale=small_multiples.SCALE_WITH_LABELS,
+                axis=alt.Axis(format=".3~p", tickCount=4),
+            ),
+        )
+    )
+    base = curve.encode(color=small_multiples.colour(data))
+    changes = base.transform_filter("datum.changes")
+    layers = [
+        *_target_lines(alt.Chart().transform_filter(switch_filter("model")), rows),
+        base.mark_line(strokeWidth=2),
+        base.mark_point(size=16, filled=True, opacity=1).encode(tooltip=tooltip),
+        changes.mark_point(size=50, filled=True, opacity=1).encode(tooltip=tooltip),
+        *small_multiples.size_labels(changes),
+    ]
+    model_switch, models, model_text = small_multiples.model_switch(data, rows)
+    thinned = small_multiples.thin_out_labels(rows, CELL_GROUP, "seconds")
+    spec = with_title(
+        small_multiples.by_regime(data, thinned, layers, curve),
+        dict.fromkeys(models, time_to_accuracy.title(data)),
+        [
+            model_text,
+            f"means of {seed_count(rows)} after each epoch; labels: image size in px; {small_multiples.legend(data)}",
+            _describe_target(data, rows),
+        ],
+        "Lines of validation accuracy against training time of each regime, one panel per dataset and regime.",
+        [model_switch],
+        conditions=data.conditions(),
+    )
+    return with_room(spec)
 
 
 def mean_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
@@ -93,6 +130,19 @@ def mean_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
         n=("seed", "nunique"),
     )
     return panels.mark_size_changes(means.reset_index(), CELL_GROUP)
+
+
+def _target_lines(chart: alt.Chart, rows: pd.DataFrame) -> list[alt.Chart]:
+    """Return the line of the target accuracy, if the control of each panel is finished."""
+    if rows["target_accuracy"].isna().any():
+        return []
+    height = alt.Y("mean(target_accuracy):Q", title="accuracy A")
+    return [chart.mark_rule(color=palette.LABEL, strokeDash=[4, 3]).encode(y=height)]
+
+
+def _describe_target(data: FigureData, rows: pd.DataFrame) -> str:
+    has_targets = rows["target_accuracy"].notna().all()
+    return f"dashed: {TARGET} of the final accuracy of {data.design.control}" if has_targets else ""
 
 
 def _with_targets(data: FigureData, rows: pd.DataFrame) -> pd.DataFrame:

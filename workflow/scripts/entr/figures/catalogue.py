@@ -115,8 +115,8 @@ _FIGURES = (
         category=TIME,
         caption="Images per second in training steps against image size. Where small images are not faster, the device "
         "is under-utilised and smaller images save no time. The dashed line is ideal scaling with the number of "
-        "pixels, from the largest size.",
-        tables=("history", "cells"),
+        "pixels, from the largest size. Epochs in which the image size changes are left out.",
+        tables=("history", "steps", "cells"),
     ),
     Figure(
         name="fig5_accuracy",

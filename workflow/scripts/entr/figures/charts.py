@@ -22,7 +22,6 @@ Spec = dict[str, Any]
 
 PIXELS_PER_INCH = 160
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
 LAYER_GROUPS = ("head", "late", "early")
 DASHES = ([1, 0], [6, 3], [2, 2])
 """Line patterns of the layer groups."""
@@ -83,8 +82,7 @@ def panel_title(text: str) -> alt.TitleParams:
 def regime_scales(regimes: Sequence[str], *, legend: bool = True) -> dict[str, alt.Color | alt.Shape]:
     """Return the colour and the shape of each regime, with one legend for both or, with direct labels, none."""
     colours = [colour.mark for colour in palette.regime_colours(regimes).values()]
-    order = [*palette.COLOURS, *(regime for regime in regimes if regime not in palette.COLOURS)]
-    shapes = [SHAPES[order.index(regime) % len(SHAPES)] for regime in regimes]
+    shapes = list(palette.regime_shapes(regimes).values())
     domain = list(regimes)
     hidden: dict[str, Any] = {} if legend else {"legend": None}
     return {

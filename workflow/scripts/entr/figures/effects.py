@@ -33,8 +33,8 @@ METRICS = {
     "log_efficiency_ratio": Metric("efficiency As, change in %", " % As", is_ratio=True, limit=4),
 }
 """The metrics by effect, in the order of the answer."""
-REGIME_HEIGHT = 32
-"""Height in px of the line of one regime."""
+REGIME_HEIGHT, NARROW_HEIGHT = 32, 27
+"""Height in px of the line of one regime, and of one of many."""
 INTERVALS = ("low", "high", "low_corrected", "high_corrected")
 
 
@@ -135,6 +135,7 @@ def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetCha
     reference = alt.Chart().mark_rule(color=palette.LABEL, strokeDash=[4, 3]).encode(x=alt.datum(no_effect))
     numbers = base.encode(x=x["mean"], text="text:N")
     text = {"dy": -10, "fontSize": 11, "fontWeight": "bold"}
+    height = NARROW_HEIGHT if data.has_many_regimes else REGIME_HEIGHT
     panel = alt.layer(
         reference,
         coloured.mark_rule(strokeWidth=1.4).encode(x=corrected, x2="high_corrected_shown:Q"),
@@ -145,7 +146,7 @@ def _panel(data: FigureData, rows: pd.DataFrame, metric: Metric) -> alt.FacetCha
         # the outline keeps the number legible on the line of no change
         numbers.mark_text(**text, stroke=palette.PAPER, strokeWidth=3),
         numbers.mark_text(**text, color=charts.regime_text_colour(data.design.regimes)),
-    ).properties(width=charts.panel_width(len(METRICS)), height=REGIME_HEIGHT * len(treatments))
+    ).properties(width=charts.panel_width(len(METRICS)), height=height * len(treatments))
     return forest.by_line(panel, rows, labels=is_first).transform_filter(
         f"{switch_filter('time_basis', 'stage')} && {forest.MODELS_FILTER}"
     )
@@ -162,7 +163,8 @@ def _title(data: FigureData, rows: pd.DataFrame, time_basis: str, stage: str) ->
     scope = ALL if (rows["scope"] == ALL).any() else "dataset"
     own = rows[(rows["scope"] == scope) & (rows["time_basis"] == time_basis) & (rows["stage"] == stage)]
     texts = []
-    for regime in [regime for regime in data.treatments if regime in TREATMENTS] or data.treatments:
+    named = [regime for regime in data.treatments if regime in TREATMENTS]
+    for regime in named or ([] if data.has_many_regimes else data.treatments):
         changes = own[own["regime"] == regime].set_index("metric")["text"]
         if len(changes):
             units = [f"{changes[name]}{metric.unit}" for name, metric in METRICS.items() if name in changes]

@@ -18,7 +18,7 @@ def plot(data: FigureData) -> charts.Spec:
     time_bases = data.time_bases(metrics)
     time_switch = switch("time_basis", "T", time_bases)
     layers = panels.point_layers(data, "As = √(A/T), 1/√s", ".3f")
-    regimes = ", ".join(data.names_in(metrics, "regime"))
+    regimes = data.describe_regimes(metrics)
     return with_title(
         panels.by_dataset_and_stage(data, rows, layers, switch_filter("time_basis")),
         {time_basis: _title(data, time_basis, regimes) for time_basis in time_bases},

@@ -15,6 +15,8 @@ from entr.metrics.labels import ALL, CELL, FINAL, PHASE, STAGES, TIME_BASES, des
 CELL_GROUP = ["dataset", "model", "regime"]
 """Columns of the cells that differ only in the seed."""
 NO_INTERVAL = "not available"
+MANY_REGIMES = 7
+"""Number of regimes from which on a title does not name each of them, and curves have a panel each."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,33 @@ class FigureData:
         """Every regime except the control."""
         return [regime for regime in self.design.regimes if regime != self.design.control]
 
+    @property
+    def has_many_regimes(self) -> bool:
+        """Whether the curves of all regimes could not be told apart in one panel."""
+        return len(self.design.regimes) >= MANY_REGIMES
+
+    def describe_regimes(self, rows: pd.DataFrame) -> str:
+        """Return the regimes that occur in rows, as text; of many, their number."""
+        regimes = self.names_in(rows, "regime")
+        return f"{len(regimes)} regimes" if len(regimes) >= MANY_REGIMES else ", ".join(regimes)
+
+    def describe_values(self, values: Mapping[str, float], number: Callable[[float], str]) -> str:
+        """Return a value of each regime as text; of many, the lowest and the highest.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            Value by regime; regimes that are not in the grid are left out.
+        number : function
+            Formats a value.
+        """
+        known = {regime: values[regime] for regime in self.design.regimes if regime in values}
+        if len(known) < MANY_REGIMES:
+            return ", ".join(f"{regime} {number(value)}" for regime, value in known.items())
+        lowest, highest = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+        limits = [f"{regime} {number(known[regime])}" for regime in (lowest, highest)]
+        return f"from {' to '.join(limits)} ({len(known)} regimes)"
+
     def rows(self, table: str, **values: str | Sequence[str]) -> pd.DataFrame:
         """Return the rows of a table that belong to the grid and have certain values.
 
@@ -114,7 +143,7 @@ class FigureData:
     def final_effects(
         self, metric: str, time_basis: str, number: Callable[[float], str], *, resolution: str = PHASE
     ) -> str:
-        """Return the mean effect of each treatment on the final results over all datasets and models, as text.
+        """Return the mean effect of the treatments on the final results over all datasets and models, as text.
 
         Parameters
         ----------
@@ -134,7 +163,7 @@ class FigureData:
             & (effects["resolution"] == resolution)
         ]
         means = pooled.set_index("regime")["mean"].dropna()
-        return ", ".join(f"{regime} {number(means[regime])}" for regime in self.treatments if regime in means)
+        return self.describe_values({regime: means[regime] for regime in self.treatments if regime in means}, number)
 
     def conditions(self) -> str:
         """Return the initial weights, the scale of the image sizes and the devices of the cells, as text."""

@@ -3,9 +3,10 @@
 import altair as alt
 import pandas as pd
 
-from entr.figures import charts, panels
+from entr.figures import charts, panels, small_multiples
 from entr.figures.charts import field_tooltip, group_tooltip, switch, switch_filter, switched_text, with_title
 from entr.figures.figure_data import CELL_GROUP, FigureData, complete_blocks, round_numbers, seed_count
+from entr.figures.label_room import with_room
 from entr.metrics.labels import CELL
 
 CURVES = {
@@ -23,9 +24,37 @@ def plot(data: FigureData) -> charts.Spec:
     if not len(history):
         return charts.empty_chart("No learning curves to plot yet: no cell has finished a phase")
     statistics = _statistics_by_epoch(history)
-    models = data.names_in(history, "model")
-    rows = panels.with_curve_labels(statistics, "epoch", "mean", columns=models, keys=["dataset", "curve"])
     curve_switch = switch("curve", "curve", CURVES)
+    titles = {curve: _title(data, history, curve) for curve in CURVES}
+    subtitle = f"mean and range of {seed_count(statistics)}; labels: image size in px"
+    if data.has_many_regimes:
+        model_switch, models, model_text = small_multiples.model_switch(data, statistics)
+        spec = with_title(
+            _panels_by_regime(data, statistics),
+            {(curve, model): title for curve, title in titles.items() for model in models},
+            [
+                switched_text(curve_switch, CURVES),
+                model_text,
+                f"{subtitle}; {small_multiples.legend(data)}",
+            ],
+            "Curves by epoch of each regime, one panel per dataset and regime.",
+            [curve_switch, model_switch],
+            conditions=data.conditions(),
+        )
+        return with_room(spec)
+    return with_title(
+        _panels_by_model(data, statistics),
+        titles,
+        [switched_text(curve_switch, CURVES), subtitle],
+        "Curves by epoch of each regime, one panel per dataset and model.",
+        [curve_switch],
+        conditions=data.conditions(),
+    )
+
+
+def _panels_by_model(data: FigureData, statistics: pd.DataFrame) -> alt.FacetChart | alt.VConcatChart:
+    models = data.names_in(statistics, "model")
+    rows = panels.with_curve_labels(statistics, "epoch", "mean", columns=models, keys=["dataset", "curve"])
     scales = charts.regime_scales(data.design.regimes, legend=not panels.are_labelled(rows))
     base = (
         alt.Chart()
@@ -36,7 +65,47 @@ def plot(data: FigureData) -> charts.Spec:
         )
     )
     y = alt.Y("mean:Q", title=AXIS, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
-    tooltip = [
+    changes = base.transform_filter("datum.changes")
+    panel = alt.layer(
+        base.mark_area(opacity=0.15).encode(y=alt.Y("minimum:Q"), y2="maximum:Q"),
+        base.mark_line(strokeWidth=2).encode(y=y),
+        base.mark_point(filled=True, size=16, opacity=1).encode(y=y, tooltip=_tooltip()),
+        changes.mark_point(filled=True, size=80, opacity=1).encode(y=y, shape=scales["shape"], tooltip=_tooltip()),
+        panels.size_labels(changes, data.design.regimes).encode(y=y),
+        *panels.curve_labels(alt.Chart().transform_filter(switch_filter("curve")), rows, data.design.regimes, AXIS),
+    )
+    return panels.by_dataset_and_model(data, rows, panel)
+
+
+def _panels_by_regime(data: FigureData, statistics: pd.DataFrame) -> alt.VConcatChart:
+    rows = small_multiples.thin_out_labels(statistics, ["curve", *CELL_GROUP], "epoch")
+    curve = (
+        alt.Chart()
+        .transform_filter(switch_filter("curve", "model"))
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=4)),
+            y=alt.Y(
+                "mean:Q",
+                title=["accuracy, or", "loss in nats"],
+                scale=small_multiples.SCALE_WITH_LABELS,
+                axis=alt.Axis(tickCount=4),
+            ),
+        )
+    )
+    base = curve.encode(color=small_multiples.colour(data))
+    changes = base.transform_filter("datum.changes")
+    layers = [
+        base.mark_area(opacity=0.2).encode(y=alt.Y("minimum:Q"), y2="maximum:Q"),
+        base.mark_line(strokeWidth=2),
+        base.mark_point(filled=True, size=14, opacity=1).encode(tooltip=_tooltip()),
+        changes.mark_point(filled=True, size=50, opacity=1).encode(tooltip=_tooltip()),
+        *small_multiples.size_labels(changes),
+    ]
+    return small_multiples.by_regime(data, rows, layers, curve)
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [
         *group_tooltip(),
         field_tooltip("phase"),
         field_tooltip("epoch", "epoch", ".0f"),
@@ -46,26 +115,6 @@ def plot(data: FigureData) -> charts.Spec:
         field_tooltip("maximum", "maximum", ".4~g"),
         field_tooltip("n", "seeds", ".0f"),
     ]
-    changes = base.transform_filter("datum.changes")
-    panel = alt.layer(
-        base.mark_area(opacity=0.15).encode(y=alt.Y("minimum:Q"), y2="maximum:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(filled=True, size=16, opacity=1).encode(y=y, tooltip=tooltip),
-        changes.mark_point(filled=True, size=80, opacity=1).encode(y=y, shape=scales["shape"], tooltip=tooltip),
-        panels.size_labels(changes, data.design.regimes).encode(y=y),
-        *panels.curve_labels(alt.Chart().transform_filter(switch_filter("curve")), rows, data.design.regimes, AXIS),
-    )
-    return with_title(
-        panels.by_dataset_and_model(data, rows, panel),
-        {curve: _title(data, history, curve) for curve in CURVES},
-        [
-            switched_text(curve_switch, CURVES),
-            f"mean and range of {seed_count(rows)}; labels: image size in px",
-        ],
-        "Curves by epoch of each regime, one panel per dataset and model.",
-        [curve_switch],
-        conditions=data.conditions(),
-    )
 
 
 def _statistics_by_epoch(history: pd.DataFrame) -> pd.DataFrame:
@@ -93,9 +142,9 @@ def _title(data: FigureData, history: pd.DataFrame, curve: str) -> str:
         return f"{name} so far: no cell is finished"
     blocks = complete_blocks(last).groupby(["regime", "dataset", "model"])[curve].mean()
     means = blocks.groupby("regime").mean()
-    texts = [
-        f"{regime} {100 * means[regime]:.1f} %" if curve == "accuracy" else f"{regime} {means[regime]:.3f}"
-        for regime in data.design.regimes
-        if regime in means
-    ]
-    return f"{name} after the last epoch: {', '.join(texts)}"
+    texts = data.describe_values(means.to_dict(), _percent if curve == "accuracy" else "{:.3f}".format)
+    return f"{name} after the last epoch: {texts}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"

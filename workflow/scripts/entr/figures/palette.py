@@ -1,4 +1,4 @@
-"""The colours of figures and pages, for light and dark pages.
+"""The colours of figures and pages, for light and dark pages, and the shapes of regimes.
 
 Figures are drawn in the light colours, so that they look the same in print and in a README. Pages in dark mode
 replace each colour of a chart by its counterpart, see `dark_rules`.
@@ -27,14 +27,41 @@ COLOURS = {
     "medium": Colour("#56B4E9", "#1F6E9C", "#A9DCF9"),
     "matched": Colour("#CC79A7", "#A0437A", "#E6A1C8"),
     "upsampled": Colour("#D55E00", "#A84A00", "#FF8A3D"),
+    # the published schedules
+    "constant-128": Colour("#6B9E1F", "#4C7A0B", "#A6D45C"),
+    "train-176": Colour("#1FB5B5", "#0B7878", "#5FD9D6"),
+    "composer": Colour("#E0263C", "#C01930", "#FF7583"),
+    "ffcv": Colour("#7B52D3", "#6A42C0", "#B59DFF"),
+    "efficientnetv2": Colour("#8A5A2B", "#74471C", "#D3A878"),
+    "mix-and-match": Colour("#A3127A", "#8F0F6B", "#EC66C6"),
+    "dawnbench": Colour("#6F8296", "#566A7E", "#A3B3C6"),
+    "fixres": Colour("#1F3A93", "#1F3A94", "#6F86FF"),
 }
-"""Okabe & Ito 2008, Color Universal Design."""
+"""Okabe & Ito 2008, Color Universal Design, for the regimes of the paper and its controls; the schedules have colours
+that differ from those and from each other, because a grid may contain all of them."""
 SPARE_COLOURS = (
     Colour("#999999", "#666667", "#B5B5B6"),
     Colour("#B8A900", "#716800", "#E8DC55"),
     Colour("#7F3C8D", "#7F3C8E", "#C79AD3"),
     Colour("#A5AA99", "#62665A", "#C8CCBE"),
 )
+"""For regimes that are not in `COLOURS`."""
+
+_BASIC = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-right", "triangle-left")
+_DRAWN = (
+    "M-1.1,-0.5H1.1V0.5H-1.1Z",
+    "M-0.5,-1.1H0.5V1.1H-0.5Z",
+    "M0,-1.3L0.32,-0.44L1.24,-0.4L0.52,0.17L0.76,1.05L0,0.55L-0.76,1.05L-0.52,0.17L-1.24,-0.4L-0.32,-0.44Z",
+    "M-1,-1.1H1L-1,1.1H1Z",
+    "M-1.1,-1V1L1.1,-1V1Z",
+    "M-1.1,-0.6L-0.6,-1.1L0,-0.5L0.6,-1.1L1.1,-0.6L0.5,0L1.1,0.6L0.6,1.1L0,0.5L-0.6,1.1L-1.1,0.6L-0.5,0Z",
+    "M-0.5,-0.9H1.2L0.5,0.9H-1.2Z",
+    "M-1.2,0.6A1.2,1.2,0,0,1,1.2,0.6Z",
+)
+"""Bars, star, hourglass, bow tie, x, parallelogram and half disc, as SVG paths of about the size of a unit circle."""
+SHAPES = dict(zip(COLOURS, (*_BASIC[:-1], *_DRAWN), strict=True))
+"""The shape of each regime of `COLOURS`."""
+SPARE_SHAPES = (_BASIC[-1], *_BASIC[:-1])
 """For regimes that are not in `COLOURS`."""
 
 INK = "#1c1c1c"
@@ -74,6 +101,12 @@ def regime_colours(regimes: Sequence[str]) -> dict[str, Colour]:
     """Return the colour of each regime, which does not depend on the others unless it is a custom one."""
     spare = iter(SPARE_COLOURS * len(regimes))
     return {regime: COLOURS.get(regime) or next(spare) for regime in regimes}
+
+
+def regime_shapes(regimes: Sequence[str]) -> dict[str, str]:
+    """Return the shape of each regime, which does not depend on the others unless it is a custom one."""
+    spare = iter(SPARE_SHAPES * len(regimes))
+    return {regime: SHAPES.get(regime) or next(spare) for regime in regimes}
 
 
 def dark_rules() -> str:

@@ -338,8 +338,8 @@ def size_labels(changes: alt.Chart, regimes: Sequence[str]) -> alt.Chart:
 
 def describe_groups(data: FigureData, rows: pd.DataFrame) -> str:
     """Return the regimes, models and datasets that occur in rows, as text."""
-    regimes, models, datasets = (", ".join(data.names_in(rows, column)) for column in ("regime", "model", "dataset"))
-    return f"{regimes} for {models} on {datasets}"
+    models, datasets = (", ".join(data.names_in(rows, column)) for column in ("model", "dataset"))
+    return f"{data.describe_regimes(rows)} for {models} on {datasets}"
 
 
 def describe_points(rows: pd.DataFrame) -> str:

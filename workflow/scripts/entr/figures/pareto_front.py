@@ -26,6 +26,8 @@ KEY_SIZE = 60
 """Area in px² of the mark that precedes a label."""
 KEY_SPACE = 18
 """Distance in px of a label from the frame; the mark is halfway."""
+MAX_NAMED = 2
+"""Regimes that the title names if there are many."""
 LIKELY = 0.5
 """Share of draws from which on the title names a regime."""
 
@@ -139,7 +141,10 @@ def _title(data: FigureData, rows: pd.DataFrame) -> str:
     factors = {"datasets": data.titles, "models": data.design.models}
     several = " and ".join(factor for factor, levels in factors.items() if len(levels) > 1)
     where = f" over all {several}" if first["scope"].iloc[0] != "block" else ""
-    return f"{how}{where}: {', '.join(likely['label'])}"
+    labels = list(likely["label"])
+    if data.has_many_regimes and len(labels) > MAX_NAMED:
+        labels[MAX_NAMED:] = [f"and {len(labels) - MAX_NAMED} more"]
+    return f"{how}{where}: {', '.join(labels)}"
 
 
 def _panel(data: FigureData, means: pd.DataFrame, seeds: pd.DataFrame, columns: int) -> alt.LayerChart:

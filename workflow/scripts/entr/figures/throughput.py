@@ -5,7 +5,7 @@ import pandas as pd
 
 from entr.figures import charts, palette, panels
 from entr.figures.charts import field_tooltip, switch, switch_filter, switched_text, with_title
-from entr.figures.figure_data import FigureData, round_numbers
+from entr.figures.figure_data import CELL_GROUP, FigureData, round_numbers
 
 TRAINED_LAYERS = {"all": "all layers trained", "head": "only the head trained"}
 
@@ -15,7 +15,9 @@ def plot(data: FigureData) -> charts.Spec:
     history = data.rows("history")
     if not len(history):
         return charts.empty_chart("No throughput to plot yet: no cell is finished")
-    rows = _throughput_by_size(history)
+    rows = _throughput_by_size(_of_one_size(history, data.rows("steps")))
+    if not len(rows):
+        return charts.empty_chart("No throughput to plot: in each epoch, the steps have several image sizes")
     # the phases with most sizes first, because only these can be compared
     sizes = rows.groupby("layers")["size"].nunique().sort_values(ascending=False, kind="stable")
     layers = {name: TRAINED_LAYERS[name] for name in sizes.index}
@@ -62,6 +64,15 @@ def plot(data: FigureData) -> charts.Spec:
     )
 
 
+def _of_one_size(history: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """Leave out epochs whose steps differ in image size, because their throughput belongs to none of the sizes."""
+    if not len(steps):
+        return history
+    keys = [*CELL_GROUP, "epoch"]
+    sizes = steps.groupby(keys)["size"].nunique().rename("sizes")
+    return history[~(history.join(sizes, on=keys)["sizes"] > 1)]
+
+
 def _throughput_by_size(history: pd.DataFrame) -> pd.DataFrame:
     """Return mean and range over epochs, and ideal scaling from the largest size."""
     groups = ["dataset", "model", "layers"]
@@ -78,10 +89,11 @@ def _throughput_by_size(history: pd.DataFrame) -> pd.DataFrame:
 
 def _title(rows: pd.DataFrame) -> str:
     """State the time of a small image relative to a large one."""
-    sizes = rows.groupby(["dataset", "model"])["size"].agg(["min", "max"])
-    small, large = int(sizes["min"].median()), int(sizes["max"].median())
-    if small == large:
-        return "Training throughput at one image size"
-    pairs = rows.pivot_table(index=["dataset", "model"], columns="size", values="value")[[small, large]].dropna()
-    ratio, ideal = (pairs[large] / pairs[small]).median(), (small / large) ** 2
+    speeds = rows.pivot_table(index=["dataset", "model"], columns="size", values="value")
+    # sizes that all datasets and models have
+    shared = speeds.columns[speeds.notna().all()]
+    if len(shared) < 2:
+        return "Training throughput at one image size" if len(speeds.columns) == 1 else "Training throughput"
+    small, large = int(shared.min()), int(shared.max())
+    ratio, ideal = (speeds[large] / speeds[small]).median(), (small / large) ** 2
     return f"An image of {small} px takes {ratio:.2f} times as long as one of {large} px; ideal scaling: {ideal:.2f}"

@@ -71,5 +71,4 @@ def _panels(data: FigureData, rows: pd.DataFrame, title: str) -> alt.ConcatChart
 def _title(data: FigureData, metrics: pd.DataFrame, stage: str) -> str:
     blocks = complete_blocks(metrics[metrics["metric"] == "loss_gap"]).groupby(["regime", "dataset", "model"])
     means = blocks["value"].mean().groupby("regime").mean()
-    gaps = [f"{regime} {means[regime]:.2f}" for regime in data.design.regimes if regime in means]
-    return f"Loss gap {stage}, nats: {', '.join(gaps)}"
+    return f"Loss gap {stage}, nats: {data.describe_values(means.to_dict(), '{:.2f}'.format)}"

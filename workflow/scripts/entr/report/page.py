@@ -22,6 +22,7 @@ from entr.analysis.study import NOT_SUPPORTED, SUPPORTED
 from entr.config.study_design import StudyDesign
 from entr.figures import html_pages, palette
 from entr.figures.catalogue import ANSWER, QUESTIONS
+from entr.figures.figure_data import MANY_REGIMES
 from entr.jobs.files import atomic_write
 from entr.jobs.tables import read_table
 from entr.metrics import published_results
@@ -188,9 +189,10 @@ def _contents(ids: Mapping[str, str]) -> dict[str, str]:
 def _setting(cells: pd.DataFrame, design: StudyDesign) -> str:
     """Return what was trained, in one line."""
     treatments = [regime for regime in design.regimes if regime != design.control]
+    named = f"{len(treatments)} regimes" if len(design.regimes) >= MANY_REGIMES else ", ".join(treatments)
     seeds = len(design.seeds)
     texts = [
-        f"{', '.join(treatments) or 'no treatment'} against {design.control}",
+        f"{named or 'no treatment'} against {design.control}",
         ", ".join(design.datasets.values()),
         f"{', '.join(design.models)}, {describe_networks(cells['weights'], cells['scale'])}",
         "1 seed" if seeds == 1 else f"{seeds} seeds",
