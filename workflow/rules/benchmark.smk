@@ -85,11 +85,39 @@ rule estimate_runtime:
         plans={dataset: settings.plans(dataset) for dataset in grid.datasets},
         models=grid.models,
         inference=settings.inference.model_dump(),
+        control=settings.control,
+        match=settings.match,
         table="results/runtime_estimate.csv",
     message:
         "estimating the runtime of the grid"
     script:
         "../scripts/estimate_runtime.py"
+
+
+# The epochs of each regime with which all are trained for the same time; only with `match: time`.
+rule fit_epochs:
+    input:
+        pixels="results/data/{dataset}/pixels.npy",
+        manifest="results/data/{dataset}/manifest.csv",
+        split=f"results/data/{{dataset}}/splits/seed{grid.seeds[0]}.csv",
+        weights=weights_of,
+    output:
+        "results/epochs/{dataset}/{model}.yaml",
+    log:
+        "results/logs/fit_epochs/{dataset}/{model}.log",
+    conda:
+        "../../envs/entr.yaml"
+    threads: CORES_PER_TIMED_JOB
+    resources:
+        gpu=1,
+        mem_mb=scale_with_attempt(16000),
+    params:
+        plans=lambda wildcards: settings.plans(wildcards.dataset),
+        control=settings.control,
+    message:
+        "{wildcards.dataset} {wildcards.model}: measuring training steps to fit the epochs of each regime"
+    script:
+        "../scripts/fit_epochs.py"
 
 
 # The run that chooses the grid requests it; see budget.smk.
@@ -119,6 +147,7 @@ rule fit_budget:
         hours=configured.hours,
         grid=budget.grid_of(configured).model_dump(),
         control=configured.control,
+        match=configured.match,
         plans={
             scale: {name: scaled.plans(name) for name in scaled.grid.datasets}
             for scale, scaled in budget.at_scales(configured).items()

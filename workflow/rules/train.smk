@@ -5,6 +5,11 @@ rule train:
         manifest="results/data/{dataset}/manifest.csv",
         split="results/data/{dataset}/splits/seed{seed}.csv",
         weights=weights_of,
+        epochs=branch(
+            settings.match == "time",
+            then="results/epochs/{dataset}/{model}.yaml",
+            otherwise=[],
+        ),
     output:
         metrics="<cell>/metrics.json",
         history="<cell>/history.csv",

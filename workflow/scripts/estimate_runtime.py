@@ -17,5 +17,7 @@ write_estimate(
     split={Path(path).parents[1].name: path for path in snakemake.input.split},
     weights={Path(path).stem: path for path in snakemake.input.get("weights", ())},
     **snakemake.params.inference,
+    control=snakemake.params.control,
+    match=snakemake.params.match,
     table=snakemake.params.table,
 )

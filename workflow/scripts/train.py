@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from entr.config.epochs_file import read_epochs
 from entr.config.training_plan import Plan
 from entr.jobs.logs import configure_logging
 from entr.metrics.cell_metrics import Cell
@@ -12,9 +13,12 @@ with lazy_imports():
 
 configure_logging(snakemake.log[0])
 cell = Cell(**snakemake.wildcards, weights=snakemake.params.weights)
+plan = Plan.model_validate(snakemake.params.plan)
+if epochs := snakemake.input.get("epochs"):
+    plan = plan.with_epochs(read_epochs(epochs, cell.regime))
 train_cell(
     cell,
-    Plan.model_validate(snakemake.params.plan),
+    plan,
     pixels=snakemake.input.pixels,
     manifest=snakemake.input.manifest,
     split=snakemake.input.split,

@@ -20,8 +20,8 @@ TRAINING = Training(
 )  # fmt: skip
 PLANS = {regime: Plan.of(TRAINING, Regime(rpl=24, tta=24), pretrained=False) for regime in ("no-increase", "gradual")}
 UNITS = UnitTimes(
-    start=1, resize={24: 1}, step={(24, "all"): 1}, warm_up={(24, "all"): 0}, forward={24: 0}, training_images=100,
-    validation_images=10,
+    start=1, resize={24: 1}, step={(24, "all", 10): 1}, warm_up={(24, "all", 10): 0}, forward={24: 0},
+    training_images=100, validation_images=10,
 )  # fmt: skip
 CELL = 1 + 1 + 10 + 2
 """Seconds of a cell: start, resizing, 10 steps, and 2 of the learning-rate finder."""
@@ -38,7 +38,9 @@ def run_estimate(passed, measured):
         return UNITS
 
     sample = ImageSample("pixels.npy", pd.DataFrame(), files=1000, usable_fraction=1, seconds_per_file=0.01)
-    return RunEstimate(time.time() - passed, {1.0: {"m": PLANS}}, {"m": sample}, measure, 5, 2, [1], 0)
+    return RunEstimate(
+        time.time() - passed, {1.0: {"m": PLANS}}, {"m": sample}, measure, 5, 2, "no-increase", "epochs", [1], 0
+    )
 
 
 def test_hours_of_a_run_are_the_sum_of_its_parts():
@@ -58,8 +60,8 @@ def test_grid_that_fits_is_chosen_from_steps_measured_on_real_images(originals, 
 
     def fit(hours):
         budget_fit.fit_budget(
-            tmp_path / "budget.yaml", hours=hours, grid=grid().model_dump(), control="no-increase", plans=plans,
-            images=Images(max_side=24).model_dump(), split={"folds": 5, "test": 0.1},
+            tmp_path / "budget.yaml", hours=hours, grid=grid().model_dump(), control="no-increase", match="epochs",
+            plans=plans, images=Images(max_side=24).model_dump(), split={"folds": 5, "test": 0.1},
             inference={"batch_sizes": [1], "min_seconds": 0.1}, configuration="c", listing="l",
             originals={"m": str(originals)}, weights={}, cores=1,
         )  # fmt: skip

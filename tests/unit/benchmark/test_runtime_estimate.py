@@ -18,7 +18,7 @@ def test_seconds_of_a_cell_follow_from_its_plan():
     plan = Plan.of(TRAINING, Regime(sgdr=24, rpl=32, tta=32), pretrained=True)
     units = UnitTimes(
         start=5, resize={24: 0.1, 32: 0.2, 40: 0.3},
-        step={(24, "head"): 1, (32, "all"): 4}, warm_up={(24, "head"): 3, (32, "all"): 2},
+        step={(24, "head", 10): 1, (32, "all", 10): 4}, warm_up={(24, "head", 10): 3, (32, "all", 10): 2},
         forward={24: 0.01, 32: 0.02, 40: 0.04}, training_images=95, validation_images=10,
     )  # fmt: skip
     parts = units.seconds_of(plan)
@@ -29,6 +29,34 @@ def test_seconds_of_a_cell_follow_from_its_plan():
     assert parts["validation"] == pytest.approx(10 * (2 * 0.01 + 0.02))
     stages = 10 * 0.01 + 105 * 0.04 + 10 * 0.02 + 105 * 0.04
     assert parts["evaluation"] == pytest.approx(stages + 2 * 10 * (0.02 + 0.04) + 10 * 0.01)
+
+
+def test_steps_of_sizes_that_were_not_timed_are_interpolated_by_pixels():
+    units = UnitTimes(
+        start=0, resize={}, step={(10, "all", 4): 1, (30, "all", 2): 4, (30, "head", 2): 9}, warm_up={},
+        forward={10: 1, 30: 9}, training_images=0, validation_images=0,
+    )  # fmt: skip
+    assert units.step_seconds((10, "all", 4)) == 1
+    # per image 0.25 s at 100 pixels and 2 s at 900
+    assert units.step_seconds((20, "all", 3)) == pytest.approx(3 * (0.25 + 1.75 * 300 / 800))
+    assert units.forward_seconds(20) == pytest.approx(1 + 8 * 300 / 800)
+
+
+def test_regimes_of_equal_time_train_as_long_as_the_control():
+    units = UnitTimes(
+        start=0, resize={24: 1, 32: 2}, step={(24, "all", 10): 1, (32, "all", 10): 4}, warm_up={},
+        forward={24: 1, 32: 1}, training_images=100, validation_images=10,
+    )  # fmt: skip
+    plans = {
+        name: Plan.of(TRAINING, Regime(sgdr=size, rpl=size, tta=size), pretrained=False)
+        for name, size in {"small": 24, "large": 32}.items()
+    }
+    as_configured = runtime_estimate.seconds_by_regime(units, plans, "large", "epochs")
+    assert as_configured["small"] == units.seconds_of(plans["small"])
+    equal = runtime_estimate.seconds_by_regime(units, plans, "large", "time")
+    # 3 epochs of 10 steps, and the resizing
+    assert [parts["training"] + parts["resize"] for parts in equal.values()] == pytest.approx([120 + 2 * 2] * 2)
+    assert equal["small"]["validation"] == pytest.approx(3 * 10 * (120 + 4 - 2) / 30)
 
 
 def test_benchmark_takes_its_minimum_seconds_or_a_minimum_number_of_calls_per_case():
@@ -60,7 +88,7 @@ def test_unfinished_cells_are_estimated_from_timed_steps(dataset, tmp_path, capl
         with caplog.at_level("INFO", logger="entr"):
             runtime_estimate.write_estimate(
                 cells, {"m": {"gradual": plan.plain()}}, **files, weights={}, batch_sizes=[1], min_seconds=0.1,
-                table=tmp_path / "estimate.csv",
+                control="gradual", match="epochs", table=tmp_path / "estimate.csv",
             )  # fmt: skip
 
     finish(cells[0])

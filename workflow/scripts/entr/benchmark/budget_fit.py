@@ -19,9 +19,11 @@ from entr.benchmark.runtime_estimate import (
     benchmark_seconds,
     measure_unit_times,
     seconds_after_training,
+    seconds_by_regime,
 )
 from entr.config.budget_choice import choose_grid, reductions
 from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid, process_start, write_budget
+from entr.config.training import Match
 from entr.config.training_plan import Plan
 from entr.data.sample import ImageSample, downscale_sample
 from entr.devices import torch_device
@@ -61,6 +63,8 @@ class RunEstimate:
         Seconds from the start of a process until the packages of a cell are imported.
     cores : int
         Jobs that run at a time after training.
+    control, match : str
+        Keys of the configuration.
     batch_sizes, min_seconds
         The section ``inference`` of the configuration.
     """
@@ -71,6 +75,8 @@ class RunEstimate:
     measure: Callable[[str, str, float], UnitTimes]
     imports: float
     cores: int
+    control: str
+    match: Match
     batch_sizes: Sequence[int]
     min_seconds: float
     units: dict[tuple[str, str, float], UnitTimes] = field(default_factory=dict)
@@ -80,11 +86,12 @@ class RunEstimate:
         seconds = self._preparation(grid)
         for model in grid.models:
             for dataset in self.samples:
-                plans = [self.plans[grid.scale][dataset][regime] for regime in grid.regimes]
+                plans = {regime: self.plans[grid.scale][dataset][regime] for regime in grid.regimes}
                 units = self.unit_times(dataset, model, grid.scale)
-                cells = [self.imports + sum(units.seconds_of(plan).values()) for plan in plans]
+                by_regime = seconds_by_regime(units, plans, self.control, self.match)
+                cells = [self.imports + sum(parts.values()) for parts in by_regime.values()]
                 seconds += len(grid.seeds) * sum(cells)
-                seconds += benchmark_seconds(units, plans, self.batch_sizes, self.min_seconds)
+                seconds += benchmark_seconds(units, list(plans.values()), self.batch_sizes, self.min_seconds)
                 # the two jobs of the benchmark start like a cell
                 seconds += 2 * (self.imports + units.start)
         seconds += seconds_after_training(self.cores)
@@ -114,6 +121,7 @@ def fit_budget(
     hours: float | None,
     grid: Mapping[str, Any],
     control: str,
+    match: Match,
     plans: Mapping[float, Mapping[str, Mapping[str, Mapping[str, Any]]]],
     images: Mapping[str, Any],
     split: Mapping[str, Any],
@@ -136,6 +144,8 @@ def fit_budget(
         The configured grid, a `config.budget_file.BudgetGrid` as JSON values.
     control : str
         The regime that is not left out.
+    match : {"epochs", "time"}
+        What the regimes have in common.
     plans : mapping
         How cells are trained, by scale, dataset and regime, as JSON values; the configured scale is the smallest.
     images : mapping
@@ -185,7 +195,7 @@ def fit_budget(
             log.info("%s %s at scale %g: measured in %.0f s", dataset, model, scale, time.perf_counter() - begin)
             return _for_all_images(units, samples[dataset], **split)
 
-        estimate = RunEstimate(started, by_scale, samples, measure, imports, cores, **inference)
+        estimate = RunEstimate(started, by_scale, samples, measure, imports, cores, control, match, **inference)
         scales = [scale for scale in by_scale if scale > configured.scale]
         chosen, left_out = choose_grid(configured, control, scales, estimate.hours, hours)
         first = configured.model_copy(update={"models": configured.models[:1]})

@@ -1,6 +1,7 @@
 """Runtime estimate of a grid before it is run: a few steps of each kind are timed and extrapolated."""
 
 import logging
+import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import torch
 from fastai.callback.core import Callback, CancelValidException
 
 from entr.benchmark import inference
-from entr.config.training import Layers
-from entr.config.training_plan import Plan
+from entr.config.training import Layers, Match
+from entr.config.training_plan import Batch, PhasePlan, Plan
 from entr.devices import torch_device
 from entr.figures.catalogue import CATALOGUE
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import Cell
+from entr.metrics.interpolation import interpolate_cost
 from entr.training.batches import CropDataset, make_loader
 from entr.training.clock import Clock
 from entr.training.errors import micro_batch_size
@@ -71,6 +73,10 @@ class HalvesTimer(Callback):
         return middle - begin, end - middle
 
 
+Step = tuple[int, Layers, int]
+"""Kind of a training step: image size in px, trained layers and number of images."""
+
+
 @dataclass(frozen=True)
 class UnitTimes:
     """Durations of the parts of a cell in seconds, for one dataset and model."""
@@ -79,10 +85,10 @@ class UnitTimes:
     """From opening the data until the model can train; imports not included."""
     resize: Mapping[int, float]
     """Of resizing all images, by size in px."""
-    step: Mapping[tuple[int, Layers], float]
-    """Of a training step, by size and trained layers."""
-    warm_up: Mapping[tuple[int, Layers], float]
-    """Of what the first steps at a size take longer, such as autotuning and compilation, by size and trained layers."""
+    step: Mapping[Step, float]
+    """Of a training step, by its kind."""
+    warm_up: Mapping[Step, float]
+    """Of what the first steps of a kind take longer, such as autotuning and compilation."""
     forward: Mapping[int, float]
     """Of predicting one image, by size."""
     training_images: int
@@ -91,22 +97,36 @@ class UnitTimes:
     def seconds_of(self, plan: Plan) -> dict[str, float]:
         """Return the seconds of a cell by part, as in `metrics.cell_metrics.Seconds`."""
         training = plan.training
-        steps_per_epoch = self.training_images // min(training.batch_size, self.training_images)
         parts = dict.fromkeys(("starting", "resize", "training", "validation", "lr_finder", "evaluation"), 0.0)
         parts["starting"] = self.start
         for phase in plan.phases:
             for size in phase.stored_sizes():
-                parts["resize"] += self.resize[size]
+                parts["resize"] += interpolate_cost(size, self.resize)
                 # the finder counts micro-batches
                 steps = training.lr_finder.steps / training.gradient_accumulation
-                parts["lr_finder"] += steps * self.step[phase.upsample_to or size, phase.layers]
+                parts["lr_finder"] += steps * self.step_seconds(step_kind(phase, size, self.training_images))
+            sizes = random.Random(0)
             for epoch in range(phase.epochs):
-                size = phase.input_size_in(epoch)
-                parts["training"] += steps_per_epoch * self.step[size, phase.layers]
-                parts["validation"] += self.validation_images * self.forward[size]
-        parts["lr_finder"] += sum(self.warm_up[key] for key in _trained(plan))
+                for batch in phase.batches(epoch, self.training_images, sizes):
+                    parts["training"] += self.step_seconds((batch.size, phase.layers, batch.images))
+                parts["validation"] += self.validation_images * self.forward_seconds(phase.input_size_in(epoch))
+        parts["lr_finder"] += sum(self.warm_up.get(kind, 0.0) for kind in step_kinds(plan, self.training_images))
         parts["evaluation"] = self._evaluation_seconds(plan)
         return parts
+
+    def step_seconds(self, kind: Step) -> float:
+        """Return the seconds of a training step; those of a size that was not timed are interpolated."""
+        if kind in self.step:
+            return self.step[kind]
+        size, layers, images = kind
+        per_image = {
+            side: seconds / count for (side, trained, count), seconds in self.step.items() if trained == layers
+        }
+        return images * interpolate_cost(size, per_image)
+
+    def forward_seconds(self, size: int) -> float:
+        """Return the seconds of predicting one image; those of a size that was not timed are interpolated."""
+        return interpolate_cost(size, self.forward)
 
     def _evaluation_seconds(self, plan: Plan) -> float:
         training, full, images = plan.training, plan.training.full_size, self.validation_images
@@ -115,9 +135,37 @@ class UnitTimes:
         for size in (subtotal_size, plan.phases[-1].size):
             # the training images are predicted too, at the full size
             counts = {size: images, full: images + self.training_images}
-            seconds += sum(self.forward[side] * count for side, count in counts.items())
-        seconds += (1 + training.tta_views) * images * sum(self.forward[side] for side in {plan.tta_size, full})
-        return seconds + images * sum(self.forward[side] for side in training.evaluation_sizes)
+            seconds += sum(self.forward_seconds(side) * count for side, count in counts.items())
+        seconds += (1 + training.tta_views) * images * sum(map(self.forward_seconds, {plan.tta_size, full}))
+        return seconds + images * sum(map(self.forward_seconds, training.evaluation_sizes))
+
+
+def seconds_by_regime(
+    units: UnitTimes, plans: Mapping[str, Plan], control: str, match: Match
+) -> dict[str, dict[str, float]]:
+    """Return the seconds of a cell of each regime by part.
+
+    Parameters
+    ----------
+    units : UnitTimes
+        Of the dataset and model.
+    plans : mapping of str to Plan
+        Training plans by regime, as configured.
+    control : str
+        The control.
+    match : {"epochs", "time"}
+        With `time`, all regimes are trained for as long as the control. Their epochs, and the validation after each,
+        change by the same factor.
+    """
+    seconds = {regime: units.seconds_of(plan) for regime, plan in plans.items()}
+    if match == "epochs":
+        return seconds
+    target = seconds[control]["training"] + seconds[control]["resize"]
+    for parts in seconds.values():
+        factor = (target - parts["resize"]) / parts["training"]
+        parts["training"] *= factor
+        parts["validation"] *= factor
+    return seconds
 
 
 def seconds_after_training(cores: int) -> float:
@@ -139,8 +187,8 @@ def benchmark_seconds(units: UnitTimes, plans: Sequence[Plan], batch_sizes: Sequ
     """
     sizes = {size for plan in plans for phase in plan.phases for size in phase.input_sizes()}
     sizes |= {size for plan in plans for size in (plan.tta_size, plan.training.full_size)}
-    untrained = [units.forward[size] * images for size in sizes for images in batch_sizes]
-    trained = [units.forward[plan.phases[-1].size] for plan in plans]
+    untrained = [units.forward_seconds(size) * images for size in sizes for images in batch_sizes]
+    trained = [units.forward_seconds(plan.phases[-1].size) for plan in plans]
     return sum(_seconds_of_case(latency, min_seconds) for latency in (*untrained, *trained))
 
 
@@ -151,13 +199,25 @@ def _seconds_of_case(latency: float, min_seconds: float) -> float:
     return inference.ROUNDS * (inference.WARM_UP_CALLS * latency + single_calls + back_to_back)
 
 
-def _trained(plan: Plan) -> set[tuple[int, Layers]]:
-    """Return the combinations of size and trained layers of a plan."""
-    return {(size, phase.layers) for phase in plan.phases for size in phase.input_sizes()}
+def step_kind(phase: PhasePlan, size: int, n_images: int) -> Step:
+    """Return the kind of the training steps of a phase at the size in px to which images are downscaled."""
+    size = phase.upsample_to or size
+    return size, phase.layers, min(phase.batch_size_of(size), n_images)
+
+
+def step_kinds(plan: Plan, n_images: int) -> set[Step]:
+    """Return the kinds of the training steps of a plan; of a ramp, some of them."""
+    return {step_kind(phase, size, n_images) for phase in plan.phases for size in phase.input_sizes()}
 
 
 def measure_unit_times(
-    dataset: str, model: str, plans: Sequence[Plan], packed: PackedImages, weights: str | None, device: torch.device
+    dataset: str,
+    model: str,
+    plans: Sequence[Plan],
+    packed: PackedImages,
+    weights: str | None,
+    device: torch.device,
+    timed_steps: int = TIMED_STEPS,
 ) -> UnitTimes:
     """Time a few repetitions of everything that the cells of a dataset and model do."""
     begin = time.perf_counter()
@@ -165,21 +225,21 @@ def measure_unit_times(
     trainer = Trainer(cell, plans[0], packed, weights, Clock(device))
     start = time.perf_counter() - begin
     training = plans[0].training
-    phases = [phase for plan in plans for phase in plan.phases]
-    trained = set().union(*map(_trained, plans))
-    sizes = {size for size, _ in trained} | {size for phase in phases for size in phase.stored_sizes()}
+    kinds = set().union(*(step_kinds(plan, len(packed.training_rows)) for plan in plans))
+    sizes = {size for size, _, _ in kinds}
+    sizes |= {size for plan in plans for phase in plan.phases for size in phase.stored_sizes()}
     sizes |= {training.full_size, *training.evaluation_sizes, *(plan.tta_size for plan in plans)}
     resize: dict[int, float] = {}
-    step: dict[tuple[int, Layers], float] = {}
-    warm_up: dict[tuple[int, Layers], float] = {}
+    step: dict[Step, float] = {}
+    warm_up: dict[Step, float] = {}
     forward: dict[int, float] = {}
     for size in sorted(sizes):
         begin = trainer.clock.now()
         images = trainer.resize(size, packed.training_rows)
         resize[size] = trainer.clock.now() - begin
-        for layers in sorted({layers for side, layers in trained if side == size}):
-            first, second = _seconds_of_steps(trainer, images, layers)
-            step[size, layers], warm_up[size, layers] = second / TIMED_STEPS, max(0.0, first - second)
+        for kind in sorted(kind for kind in kinds if kind[0] == size):
+            first, second = _seconds_of_steps(trainer, images, kind, timed_steps)
+            step[kind], warm_up[kind] = second / timed_steps, max(0.0, first - second)
         some = CropDataset(images, np.arange(len(images))[: training.batch_size], augmented=False)
         forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(some)
     return UnitTimes(start, resize, step, warm_up, forward, len(packed.training_rows), len(packed.validation_rows))
@@ -194,11 +254,12 @@ def _prediction_seconds(trainer: Trainer, images: CropDataset) -> float:
     return trainer.clock.now() - begin
 
 
-def _seconds_of_steps(trainer: Trainer, images: ResizedImages, layers: Layers) -> tuple[float, float]:
-    """Return the seconds of the first training steps, and of as many more."""
-    n_images = 2 * TIMED_STEPS * min(trainer.settings.batch_size, len(images))
-    training = CropDataset(images, np.resize(np.arange(len(images)), n_images), augmented=True)
-    trainer.learner.dls = trainer.loaders(training, training)
+def _seconds_of_steps(trainer: Trainer, images: ResizedImages, kind: Step, timed_steps: int) -> tuple[float, float]:
+    """Return the seconds of the first training steps of a kind, and of as many more."""
+    size, layers, count = kind
+    batches = [Batch(size, count, size)] * (2 * timed_steps)
+    training = CropDataset(images, np.resize(np.arange(len(images)), 2 * timed_steps * count), augmented=True)
+    trainer.learner.dls = trainer.loaders(training, training, batches=batches)
     trainer.set_trainable(layers)
     timer = HalvesTimer(trainer.clock)
     with trainer.learner.no_logging(), trainer.learner.no_bar():
@@ -216,6 +277,8 @@ def write_estimate(
     weights: Mapping[str, str],
     batch_sizes: Sequence[int],
     min_seconds: float,
+    control: str,
+    match: Match,
     table: str | Path,
 ) -> None:
     """Estimate the runtime of every cell that is not finished, and log the sum.
@@ -232,6 +295,8 @@ def write_estimate(
         Pretrained weights by model, if there are any.
     batch_sizes, min_seconds
         The section ``inference`` of the configuration.
+    control, match : str
+        Keys of the configuration.
     table : path
         CSV file with one row per unfinished cell: its parts and their sum in seconds.
     """
@@ -247,9 +312,10 @@ def write_estimate(
         packed = PackedImages.open(pixels[dataset], manifest[dataset], split[dataset])
         units = measure_unit_times(dataset, model, list(by_regime.values()), packed, weights.get(model), device)
         after_training += benchmark_seconds(units, list(by_regime.values()), batch_sizes, min_seconds)
+        seconds = seconds_by_regime(units, by_regime, control, match)
         for cell in unfinished:
             if (cell["dataset"], cell["model"]) == (dataset, model):
-                parts = units.seconds_of(by_regime[cell["regime"]])
+                parts = dict(seconds[cell["regime"]])
                 parts["starting"] += imports
                 rows.append(cell | parts | {"seconds": sum(parts.values())})
     estimate = pd.DataFrame(rows)
