@@ -153,9 +153,9 @@ def _history(rng, dataset, model, regime, seed):
     )
 
 
-def _metrics(rng, cell, history, time_bases):
+def _metrics(rng, cell, history, time_bases, stages=None):
     key = dict(zip(CELL, cell, strict=True))
-    for stage, epochs in STAGES.items():
+    for stage, epochs in (stages or STAGES).items():
         level = min(1, history["level"].iloc[epochs - 1] + 0.01 * (stage == "total-tta"))
         training = history["training_seconds"].iloc[:epochs].sum()
         seconds = {"training": training, "forward": training / 3.1, "latency": 0.006}
@@ -215,6 +215,8 @@ def _steps(history, batches=29):
     factor = np.where(rows.pop("layers") == "all", 1, 0)
     return rows.assign(
         step=np.arange(1, len(rows) + 1),
+        images=24,
+        dropout=0.1,
         rate_early=rate / 9 * factor,
         rate_late=rate / 3 * factor,
         learning_rate=rate,

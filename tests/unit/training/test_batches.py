@@ -5,6 +5,7 @@ import torch
 from packed import packed_gradients
 
 from entr.config.training import Augmentation
+from entr.config.training_plan import Batch
 from entr.training.augmentation import AugmentationParams
 from entr.training.batches import CropDataset, MixedSizeDataset, make_loader
 from entr.training.resize import resize_images
@@ -16,10 +17,11 @@ PLAIN = Augmentation(flip="none", max_rotate=0, max_zoom=1, max_warp=0, max_ligh
 def test_validation_crops_the_centre_and_training_at_random():
     resized = resize_images(packed_gradients([(30, 60)] * 8), 20, "crop", CPU)
     crops, rows = CropDataset(resized, np.arange(8), augmented=True), torch.arange(8)
-    centre, _ = crops.crop(rows, AugmentationParams.identity(8).corners)
+    batch = Batch(20, 8, 20)
+    centre, _ = crops.crop(rows, AugmentationParams.identity(8).corners, batch)
     assert all(torch.equal(centre[0], other) for other in centre)
     torch.manual_seed(0)
-    random, _ = crops.crop(rows, AugmentationParams.draw(PLAIN, 8).corners)
+    random, _ = crops.crop(rows, AugmentationParams.draw(PLAIN, 8).corners, batch)
     starts = {int(cut[0, 10, 0]) for cut in random}
     assert len(starts) > 3
     assert all(torch.all(cut[0, 10].int().diff() >= 0) for cut in random)
@@ -60,11 +62,31 @@ def test_incomplete_batch_is_dropped_only_while_shuffling():
     assert [len(labels) for _, labels in make_loader(crops, 64, PLAIN, shuffle=True)] == [7]
 
 
-def test_size_is_drawn_for_each_batch_and_counted():
+def test_batches_have_the_planned_sizes_and_numbers_of_images():
     packed = packed_gradients([(60, 60)] * 40)
-    crops = [CropDataset(resize_images(packed, size, "crop", CPU), np.arange(40), augmented=True) for size in (20, 30)]
-    drawn = MixedSizeDataset(crops, seed=0)
-    batches = make_loader(drawn, 4, PLAIN, shuffle=True)
-    sizes = [batch.shape[-1] for _ in range(3) for batch, _ in batches]
-    assert set(sizes) == {20, 30}
-    assert drawn.passes == {size: 4 * sizes.count(size) for size in (20, 30)}
+    crops = {
+        size: CropDataset(resize_images(packed, size, "crop", CPU), np.arange(40), augmented=True) for size in (20, 30)
+    }
+    plan = [Batch(20, 9, 20), Batch(30, 4, 30), Batch(30, 1, 30)]
+    batches = make_loader(MixedSizeDataset(crops), 4, PLAIN, shuffle=True, plan=plan)
+    assert [tuple(images.shape) for images, _ in batches] == [(9, 3, 20, 20), (4, 3, 30, 30), (1, 3, 30, 30)]
+    assert len(batches) == 3
+
+
+def test_batches_of_a_ramp_are_downscaled_from_the_stored_images():
+    resized = resize_images(packed_gradients([(60, 60)] * 8), 30, "crop", CPU)
+    crops = CropDataset(resized, np.arange(8), augmented=False)
+    batches = make_loader(crops, 4, PLAIN, plan=[Batch(20, 4, 30), Batch(30, 4, 30)])
+    (small, _), (large, _) = batches
+    assert (small.shape[-1], large.shape[-1]) == (20, 30)
+    smaller = torch.nn.functional.interpolate(large, (20, 20), mode="bilinear", antialias=True)
+    # rounded to 8 bits
+    assert torch.allclose(small, smaller, atol=2 / 255 / 0.2)
+
+
+def test_parts_of_a_batch_have_all_its_images():
+    resized = resize_images(packed_gradients([(60, 60)] * 30), 8, "crop", CPU)
+    crops = CropDataset(resized, np.arange(30), augmented=False)
+    batches = make_loader(crops, 16, PLAIN, shuffle=True, n_parts=3, plan=[Batch(8, 16, 8), Batch(8, 9, 8)])
+    assert [len(labels) for _, labels in batches] == [6, 6, 4, 3, 3, 3]
+    assert len(batches) == 6

@@ -90,8 +90,9 @@ def _key_rows(node: Mapping[str, Any], root: Mapping[str, Any], prefix: str) -> 
 
 
 def _resolve(field: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the definition to which a field refers, if it does."""
-    reference = field.get("$ref")
+    """Return the definition to which a field refers, if it does; also if the field may be null."""
+    alternatives = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+    reference = (alternatives[0] if len(alternatives) == 1 else field).get("$ref")
     return root["$defs"][reference.rsplit("/", 1)[-1]] if reference else None
 
 

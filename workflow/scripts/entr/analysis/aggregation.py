@@ -16,6 +16,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.tables import read_table, write_table
 from entr.metrics.cell_files import read_metrics
 from entr.metrics.cell_metrics import Metrics, Quality, Stage, TrainingDiagnostics
+from entr.metrics.interpolation import interpolate_cost
 from entr.metrics.labels import CELL, FULL, OTHER, TOTAL
 
 GROUP = ["dataset", "model", "regime"]
@@ -201,13 +202,15 @@ def stage_times(result: Metrics, stage: Stage, costs: InferenceCosts) -> dict[st
 
     ``training`` is the measured time in training steps and in the resizing that they need. ``forward`` is
     the time of the scheduled forward passes, each image at the benchmarked cost of its size in the largest
-    batch. ``latency`` is the time of one image through the trained model at its final size. A time basis
+    batch; of a ramp, only some sizes are benchmarked, and the cost of the others is interpolated. ``latency`` is the
+    time of one image through the trained model at its final size. A time basis
     that is not benchmarked yet, because the grid is still running, is left out.
     """
     times = {"training": result.seconds_until[stage]}
-    passes = {(result.model, size): count for size, count in result.image_passes[stage].items()}
-    if passes.keys() <= costs.seconds_per_image.keys():
-        times["forward"] = sum(count * costs.seconds_per_image[case] for case, count in passes.items())
+    benchmarked = {size: seconds for (model, size), seconds in costs.seconds_per_image.items() if model == result.model}
+    passes = result.image_passes[stage]
+    if benchmarked and min(benchmarked) <= min(passes) and max(passes) <= max(benchmarked):
+        times["forward"] = sum(count * interpolate_cost(size, benchmarked) for size, count in passes.items())
     group = result.dataset, result.model, result.regime
     if group in costs.latency:
         times["latency"] = costs.latency[group]

@@ -14,7 +14,7 @@ from entr.config.field_types import Sha256, UserPath
 from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.config.regimes import Regime
 from entr.config.study_design import StudyDesign
-from entr.config.training import Training
+from entr.config.training import Match, Training
 from entr.config.training_plan import Plan
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -219,6 +219,9 @@ class Config(FrozenModel):
     grid is run as configured."""
     control: Name = "no-increase"
     """Regime with which the others are compared."""
+    match: Match = "epochs"
+    """What the regimes have in common: `epochs`, the configured numbers of epochs; or `time`, the training time *T* of
+    the control: training steps are measured first, and the other regimes get as many epochs as fit into that time."""
     weights: UserPath = "imagenet"
     """Initial weights: `imagenet`, torchvision's `IMAGENET1K_V1` or timm's pretrained weights; `none`, random
     initialisation, with which every phase trains all layers; or the path of your own file (safetensors or PyTorch),

@@ -1,6 +1,6 @@
 """Training settings: phases, augmentation, learning-rate finder."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -8,6 +8,7 @@ from entr.config.base import FrozenModel, Unique, scale_size
 
 Layers = Literal["head", "all"]
 ResizeMethod = Literal["crop", "squish", "pad"]
+Match = Literal["epochs", "time"]
 STEPS_TO_CHOOSE = 20
 """Minimum number of steps of the learning-rate finder if its suggestion is used."""
 
@@ -25,6 +26,21 @@ class Phase(FrozenModel):
     """Layers that are trained: the `head` only, or `all`."""
     lr_divisors: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1, 1, 1)
     """Divisors of the learning rate for the early layers, the late layers and the head."""
+    lr_factors: tuple[NonNegativeFloat, NonNegativeFloat] = (1, 0)
+    """Factors of the learning rate at the start and at the end of each cycle."""
+    anneal: Literal["cosine", "linear"] = "cosine"
+    """Shape of the learning rate between them."""
+    learning_rate: PositiveFloat | None = None
+    """Learning rate of this phase, instead of `training.learning_rate`."""
+    batch_size: PositiveInt | None = None
+    """Images per training step of this phase, instead of `training.batch_size`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout probability of this phase, instead of `training.dropout`."""
+    augmentation: dict[str, Any] = {}
+    """Keys of `training.augmentation` that differ in this phase."""
+    mixup: NonNegativeFloat = 0
+    """Parameter α of the Beta distribution of mixup, by which pairs of images and their labels are blended (Zhang et
+    al. 2018, arXiv 1710.09412); 0: no mixup."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -91,6 +107,10 @@ class Training(FrozenModel):
     the longer side and pads with black."""
     batch_size: PositiveInt = 64
     """Images per training step."""
+    batch_size_at: PositiveInt | None = None
+    """Image side in px to which `batch_size` refers, if the batch size depends on the image size: smaller images are
+    trained in larger batches, so that each step has about the same number of pixels. By default, all sizes have the
+    same batch size."""
     learning_rate: PositiveFloat = 1e-2
     """Learning rate of the head at the start of each cycle."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -133,5 +153,19 @@ class Training(FrozenModel):
         """Return these settings with every image size multiplied by `scale`."""
         sizes = dict.fromkeys(scale_size(size, scale) for size in self.evaluation_sizes)
         return self.model_copy(
-            update={"full_size": scale_size(self.full_size, scale), "evaluation_sizes": tuple(sizes)}
+            update={
+                "full_size": scale_size(self.full_size, scale),
+                "evaluation_sizes": tuple(sizes),
+                "batch_size_at": self.batch_size_at and scale_size(self.batch_size_at, scale),
+            }
         )
+
+    def augmentation_in(self, phase: str) -> Augmentation:
+        """Return the augmentation of a phase.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If a key of the phase's augmentation is invalid.
+        """
+        return Augmentation.model_validate(self.augmentation.model_dump() | self.phases[phase].augmentation)

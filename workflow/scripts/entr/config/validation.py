@@ -14,10 +14,10 @@ from pydantic_core import ErrorDetails
 
 from entr.config import model_names
 from entr.config.base import FrozenModel
-from entr.config.regimes import TTA, Regime
+from entr.config.regimes import RAMP, TTA, Regime
 from entr.config.renamed_keys import Key, renamed_settings
 from entr.config.schema import Config
-from entr.config.training import Training
+from entr.config.training import Augmentation, Training
 from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
 
@@ -164,6 +164,12 @@ def _schedule_errors(config: Config, training: Training, section: Key) -> Iterat
     for name in training.schedule:
         if name not in training.phases:
             yield (*section, "schedule"), _unknown("phase", name, training.phases)
+        try:
+            training.augmentation_in(name)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            key = (*section, "phases", name, "augmentation", *map(str, detail["loc"]))
+            yield key, _describe(detail, Augmentation)
     if training.subtotal_after not in training.schedule:
         yield (*section, "subtotal_after"), _unknown("phase", training.subtotal_after, training.schedule)
     if training.full_size > largest:
@@ -172,18 +178,22 @@ def _schedule_errors(config: Config, training: Training, section: Key) -> Iterat
 
 def _size_errors(config: Config, training: Training, name: str) -> Iterator[tuple[Key, str]]:
     regime, largest = config.regimes[name], config.images.max_side
-    needed, sizes = [*training.schedule, TTA], regime.all_sizes()
+    needed, sizes = [*([RAMP] if regime.ramp else training.schedule), TTA], regime.all_sizes()
     for phase in needed:
         if phase not in sizes:
             yield ("regimes", name), f"has no size for the phase {phase!r}; give each of {', '.join(needed)} a size"
         if max(sizes[phase]) > largest:
             yield ("regimes", name, phase), _too_large(max(sizes[phase]), largest)
-    known = [*training.phases, TTA]
+    known = [*training.phases, TTA, RAMP]
     for phase in sizes:
+        if regime.ramp and phase in training.phases:
+            yield ("regimes", name, phase), "the image size follows the ramp; omit the size of the phase, or the ramp"
         if phase not in known:
             yield ("regimes", name, phase), _unknown("phase", phase, [*known, *Regime.model_fields])
     if len(sizes[TTA]) > 1:
         yield ("regimes", name, TTA), "test-time augmentation has only one size; give one number"
+    if regime.ramp and regime.upsample_to:
+        yield ("regimes", name, "upsample_to"), "cannot be combined with a ramp; omit one of them"
     try:
         phases = Plan.of(training, regime, pretrained=True).phases
     except ValueError as error:

@@ -132,6 +132,8 @@ STEPS = (
     PHASE,
     _integer("epoch", "Epoch number within the cell, starting from 1."),
     SIZE,
+    _integer("images", "Images of the step (the batch size).", "images"),
+    _number("dropout", "Dropout probability of the head."),
     _number("rate_early", "Learning rate of the early layers."),
     _number("rate_late", "Learning rate of the late layers."),
     _number("learning_rate", "Learning rate of the head."),

@@ -79,10 +79,15 @@ def build_model(name: str, n_classes: int, dropout: float = 0.0, weights: str | 
     backbone, n_features = _backbone(model, name)
     # built with dropout, because fastai omits layers with a dropout of 0 and renumbers those that follow
     model = add_head(backbone, n_features, n_classes, ps=[0.5, 0.5])
+    set_dropout(model, dropout)
+    return model
+
+
+def set_dropout(model: nn.Sequential, probability: float) -> None:
+    """Set the dropout probability of the head of a model."""
     for layer in model[1]:
         if isinstance(layer, nn.Dropout):
-            layer.p = dropout
-    return model
+            layer.p = probability
 
 
 def trained_metadata(name: str, classes: Sequence[str]) -> dict[str, str]:

@@ -95,13 +95,16 @@ def _largest_size(plan: Plan) -> int:
     return max(size for phase in plan.phases for size in phase.input_sizes())
 
 
+def _largest_batch(plan: Plan) -> tuple[int, int]:
+    """Return the number of images and their side in px of the part of a batch that has the most pixels."""
+    parts = plan.training.gradient_accumulation
+    batches = [(-(-phase.batch_size_of(size) // parts), size) for phase in plan.phases for size in phase.input_sizes()]
+    return max(batches, key=lambda batch: batch[0] * batch[1] ** 2)
+
+
 def _largest_memory(model: str, settings: Config, plans: dict[str, list[Plan]]) -> ModelMemory:
     """Return the memory of a model with the batch of the grid that has the most pixels."""
-    batches = [
-        (-(-plan.training.batch_size // plan.training.gradient_accumulation), _largest_size(plan), name)
-        for name, of_dataset in plans.items()
-        for plan in of_dataset
-    ]
+    batches = [(*_largest_batch(plan), name) for name, of_dataset in plans.items() for plan in of_dataset]
     batch_size, size, name = max(batches, key=lambda batch: batch[0] * batch[1] ** 2)
     return measure_memory(model, settings.datasets[name].classes or PRESUMED_CLASSES, batch_size, size)
 

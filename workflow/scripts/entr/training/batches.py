@@ -4,9 +4,7 @@ The images of a dataset are one array, moved to the device once, and resized whe
 an index into the resized images, a crop, and the augmentation that was drawn for the epoch.
 """
 
-import random
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entr.config.training import Augmentation
+from entr.config.training_plan import Batch
 from entr.training.augmentation import AugmentationParams
-from entr.training.resize import ResizedImages
+from entr.training.resize import ResizedImages, resize_bilinear
 
 Statistics = tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation per channel."""
@@ -48,9 +47,13 @@ class ImageDataset(Protocol):
     def storage(self) -> torch.device:
         """Where the images are kept."""
 
+    @property
+    def size(self) -> int:
+        """Side in px of the squares, unless a batch has another size."""
+
     def __len__(self) -> int: ...
 
-    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    def crop(self, rows: Tensor, corners: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return squares of some images, and their class numbers, on the device."""
 
 
@@ -77,10 +80,15 @@ class CropDataset:
         """Where the images are kept."""
         return self.resized.pixels.device
 
+    @property
+    def size(self) -> int:
+        """Side in px of the squares, unless a batch has another size."""
+        return self.resized.size
+
     def __len__(self) -> int:
         return len(self.rows)
 
-    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    def crop(self, rows: Tensor, corners: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return squares of some images, and their class numbers, on the device.
 
         Parameters
@@ -90,6 +98,8 @@ class CropDataset:
         corners : Tensor
             Upper left corner of each square as a fraction of the free room, as in
             `AugmentationParams`, where the images are kept.
+        batch : Batch
+            Its size is that to which the squares are downscaled, if the resized images are larger.
 
         Returns
         -------
@@ -98,37 +108,31 @@ class CropDataset:
         classes : Tensor
             int64, shape (b,).
         """
-        squares = self.resized.crop(rows, corners)
-        return squares.to(self.device), self.resized.classes[rows].to(self.device)
+        squares = resize_bilinear(self.resized.crop(rows, corners).to(self.device), batch.size, batch.size)
+        return squares, self.resized.classes[rows].to(self.device)
 
 
 class MixedSizeDataset:
-    """Squares whose size is drawn for each batch.
+    """Squares whose size differs between batches.
 
     Parameters
     ----------
-    datasets : sequence of CropDataset
-        The same images at several sizes.
-    seed : int
-        Seed of the sizes, which are drawn by a generator of their own: the order and the augmentation of the images are
-        those of regimes with a single size.
+    datasets : mapping of int to CropDataset
+        The same images by the side in px to which they are downscaled.
     """
 
-    def __init__(self, datasets: Sequence[CropDataset], seed: int) -> None:
-        self.datasets, self.generator = datasets, random.Random(seed)
-        self.rows, self.augmented = datasets[0].rows, datasets[0].augmented
-        self.device, self.storage = datasets[0].device, datasets[0].storage
-        self.passes: Counter[int] = Counter()
-        """Images that were drawn so far, by size in px."""
+    def __init__(self, datasets: Mapping[int, CropDataset]) -> None:
+        self.datasets = datasets
+        largest = datasets[max(datasets)]
+        self.rows, self.augmented, self.size = largest.rows, largest.augmented, largest.size
+        self.device, self.storage = largest.device, largest.storage
 
     def __len__(self) -> int:
-        return len(self.datasets[0])
+        return len(self.rows)
 
-    def crop(self, rows: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
-        """Return squares and class numbers, as `CropDataset.crop` does, and count them by size."""
-        drawn = self.generator.choice(self.datasets)
-        self.passes[drawn.resized.size] += len(rows)
-        return drawn.crop(rows, corners)
+    def crop(self, rows: Tensor, corners: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return squares and class numbers, as `CropDataset.crop` does."""
+        return self.datasets[batch.stored].crop(rows, corners, batch)
 
 
 class DeviceLoader(DataLoader):
@@ -151,6 +155,8 @@ class DeviceLoader(DataLoader):
         break BatchNorm.
     n_parts : int
         Parts into which each batch is divided, for gradient accumulation.
+    plan : sequence of Batch, optional
+        The batches of the next epoch; by default, as many of `batch_size` images as there are.
     """
 
     def __init__(
@@ -162,13 +168,14 @@ class DeviceLoader(DataLoader):
         *,
         shuffle: bool = False,
         n_parts: int = 1,
+        plan: Sequence[Batch] | None = None,
         **kwargs: Any,  # noqa: ANN401  fastai passes its own when it makes a similar loader
     ) -> None:
         size = min(batch_size, len(dataset))
         super().__init__(
             dataset, bs=size, shuffle=shuffle, drop_last=shuffle, indexed=True, device=dataset.device, **kwargs
         )
-        self.augmentation, self.n_parts = augmentation, min(n_parts, size)
+        self.augmentation, self.n_parts, self.plan = augmentation, min(n_parts, size), plan
         mean, std = (torch.tensor(values, device=dataset.device)[:, None, None] for values in statistics)
         self.scale, self.shift = 1 / std, -mean / std
 
@@ -180,11 +187,26 @@ class DeviceLoader(DataLoader):
         on_host = drawn or AugmentationParams.identity(len(order))
         params, corners = on_host.to(data.device), on_host.corners.to(data.storage)
         rows = torch.from_numpy(order).to(data.storage)
-        for batch in chunked(range(len(rows)), self.bs, self.drop_last):
-            for part in chunked(batch, -(-self.bs // self.n_parts)):
-                which = slice(part[0], part[-1] + 1)
-                squares, classes = data.crop(rows[which], corners[which])
+        begin = 0
+        for batch in self.batches:
+            for part in self._parts(batch):
+                which = slice(begin, begin + part)
+                squares, classes = data.crop(rows[which], corners[which], batch)
                 yield self._augment_and_normalise(squares, params[which]), classes
+                begin += part
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """The batches of an epoch."""
+        if self.plan is not None:
+            return self.plan
+        full, rest = divmod(len(self.dataset), self.bs)
+        counts = [self.bs] * full + [rest] * (rest > 0 and not self.drop_last)
+        return [Batch(self.dataset.size, count, self.dataset.size) for count in counts]
+
+    def _parts(self, batch: Batch) -> list[int]:
+        """Return the number of images in each part of a batch."""
+        return list(map(len, chunked(range(batch.images), -(-batch.images // self.n_parts))))
 
     def _augment_and_normalise(self, squares: Tensor, params: AugmentationParams) -> Tensor:
         """Return augmented, normalised images in the memory layout that convolutions prefer."""
@@ -196,14 +218,9 @@ class DeviceLoader(DataLoader):
             torch.addcmul(self.shift, params[some].apply(squares[some]), self.scale, out=images[some])
         return images
 
-    @property
-    def images_per_epoch(self) -> int:
-        """Images that an epoch uses, without those of a dropped batch."""
-        return super().__len__() * self.bs
-
     def __len__(self) -> int:
         """Return the number of batches, or of their parts."""
-        return super().__len__() * self.n_parts
+        return sum(len(self._parts(batch)) for batch in self.batches)
 
 
 def make_loader(
@@ -214,6 +231,7 @@ def make_loader(
     statistics: Statistics = imagenet_stats,
     shuffle: bool = False,
     n_parts: int = 1,
+    plan: Sequence[Batch] | None = None,
 ) -> DeviceLoader:
     """Return a loader of normalised images, by default with the statistics of ImageNet; see `DeviceLoader`."""
-    return DeviceLoader(dataset, batch_size, augmentation, statistics, shuffle=shuffle, n_parts=n_parts)
+    return DeviceLoader(dataset, batch_size, augmentation, statistics, shuffle=shuffle, n_parts=n_parts, plan=plan)

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import LRFinder, ParamScheduler
+from fastai.callback.training import GradientAccumulation
 from fastai.learner import AvgSmoothLoss, Learner, Recorder
 from torch import Tensor
 
-from entr.config.training_plan import PhasePlan
+from entr.config.training_plan import Batch, PhasePlan
 from entr.jobs.errors import EntrError
 from entr.training.batches import ImageDataset
 from entr.training.cell_state import CellState
@@ -62,22 +64,52 @@ class InMemoryLRFinder(LRFinder):
         self.model.load_state_dict(self.initial)
 
 
-class SizeByEpoch(Callback):
+@dataclass(frozen=True)
+class EpochData:
+    """What an epoch trains on and is validated on."""
+
+    training: ImageDataset
+    batches: Sequence[Batch]
+    validation: ImageDataset
+
+
+class DataByEpoch(Callback):
     """The images of each epoch, set before its training is timed; all epochs share the random numbers of one loader.
 
     Parameters
     ----------
-    datasets : sequence of (ImageDataset, ImageDataset)
-        The training and the validation images of each epoch.
+    epochs : sequence of EpochData
+        One per epoch.
     """
 
     order = -101
 
-    def __init__(self, datasets: Sequence[tuple[ImageDataset, ImageDataset]]) -> None:
-        self.datasets = datasets
+    def __init__(self, epochs: Sequence[EpochData]) -> None:
+        self.epochs = epochs
 
     def before_epoch(self) -> None:  # noqa: D102
-        self.dls.train.dataset, self.dls.valid.dataset = self.datasets[self.epoch]
+        data = self.epochs[self.epoch]
+        self.dls.train.dataset, self.dls.train.plan = data.training, data.batches
+        self.dls.valid.dataset = data.validation
+
+
+class AccumulationByBatch(GradientAccumulation):
+    """fastai's gradient accumulation for batches of any number of images."""
+
+    def before_fit(self) -> None:  # noqa: D102
+        super().before_fit()
+        self.steps = 0
+
+    def before_train(self) -> None:  # noqa: D102
+        self.steps = 0
+
+    def before_batch(self) -> None:  # noqa: D102
+        self.n_acc = self.dls.train.batches[self.steps].images
+
+    def before_step(self) -> None:  # noqa: D102
+        super().before_step()
+        # not reached if the step is skipped
+        self.steps += 1
 
 
 class CompiledSteps(Callback):
@@ -93,7 +125,7 @@ class CompiledSteps(Callback):
 
 
 class StepRecorder(Callback):
-    """Recorder of the size, learning rates, momentum and loss of each training step."""
+    """Recorder of the size, learning rates, momentum, dropout and loss of each training step."""
 
     order = 60
 
@@ -106,9 +138,12 @@ class StepRecorder(Callback):
 
     def after_step(self) -> None:  # noqa: D102
         early, late, head = self.opt.hypers
+        batch = self.dls.train.batches[len(self.rows)]
         self.rows.append(
             {
-                "size": self.xb[0].shape[-1],
+                "size": batch.size,
+                "images": batch.images,
+                "dropout": self.phase.dropout,
                 "rate_early": early["lr"],
                 "rate_late": late["lr"],
                 "learning_rate": head["lr"],
@@ -149,7 +184,8 @@ class EpochRecorder(Callback):
     def after_epoch(self) -> None:  # noqa: D102
         training_loss, validation_loss, accuracy = self.recorder.final_record
         clock = self.learn.epoch_clock  # fastai names the attribute after the class `EpochClock`
-        images = self.dls.train.images_per_epoch
+        batches = self.dls.train.batches
+        images = sum(batch.images for batch in batches)
         self.state.history.append(
             {
                 "epoch": self.state.epoch,
@@ -171,10 +207,17 @@ class EpochRecorder(Callback):
             raise CancelFitException
         self.state.work_done += relative_work(self.phase, self.epoch)
         losses = f"training loss {training_loss:.3f}, validation loss {validation_loss:.3f}"
-        launch_bound = ", launch-bound" if clock.is_launch_bound(self.dls.train.images_per_epoch // self.dls.bs) else ""
+        launch_bound = ", launch-bound" if clock.is_launch_bound(len(batches)) else ""
         self.progress.log(
             self.phase, self._size(), f"{losses}, validation accuracy {100 * accuracy:.1f} %{launch_bound}"
         )
+
+
+def mixup_callback(alpha: float) -> Callback:
+    """Return fastai's mixup with the parameter α of its Beta distribution."""
+    from fastai.callback.mixup import MixUp  # noqa: PLC0415  torch's distributions are slow to import
+
+    return MixUp(alpha)
 
 
 def tensorboard_callback(folder: Path) -> Callback:

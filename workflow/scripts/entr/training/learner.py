@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
-from fastai.callback.training import BnFreeze, GradientAccumulation, bn_types
+from fastai.callback.training import BnFreeze, bn_types
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -17,7 +17,7 @@ from torch import nn
 
 from entr.config.training import Layers, Training
 from entr.models.architectures import Splitter
-from entr.training.callbacks import CompiledSteps, device_recorder
+from entr.training.callbacks import AccumulationByBatch, CompiledSteps, device_recorder
 
 log = logging.getLogger("entr")
 
@@ -40,7 +40,7 @@ class EagerSGD(torch.optim.SGD):
 
 
 def make_learner(
-    model: nn.Module, splitter: Splitter, settings: Training, device: torch.device, precision: str, batch_size: int
+    model: nn.Module, splitter: Splitter, settings: Training, device: torch.device, precision: str
 ) -> Learner:
     """Return a learner without data.
 
@@ -56,8 +56,6 @@ def make_learner(
         Where the model trains.
     precision : {"float32", "bf16"}
         Precision of the forward pass.
-    batch_size : int
-        Images per optimiser step.
     """
     if settings.compile_mode != "none":
         compile_model(model, settings.compile_mode)
@@ -80,16 +78,16 @@ def make_learner(
         train_bn=False,
         default_cbs=False,
         # BatchNorm of frozen layers uses its stored statistics, as in fastai 0.7
-        cbs=[TrainEvalCallback(), device_recorder(), BnFreeze(), *_callbacks(settings, precision, batch_size)],
+        cbs=[TrainEvalCallback(), device_recorder(), BnFreeze(), *_callbacks(settings, precision)],
     )
 
 
-def _callbacks(settings: Training, precision: str, batch_size: int) -> list[Callback]:
+def _callbacks(settings: Training, precision: str) -> list[Callback]:
     callbacks: list[Callback] = []
     if precision == "bf16":
         callbacks.append(MixedPrecision(AMPMode.BF16))
     if settings.gradient_accumulation > 1:
-        callbacks.append(GradientAccumulation(batch_size))
+        callbacks.append(AccumulationByBatch())
     if settings.compile_mode != "none":
         callbacks.append(CompiledSteps())
     return callbacks

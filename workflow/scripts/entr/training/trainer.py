@@ -6,8 +6,10 @@ resizing that they need; everything else is timed separately.
 
 import logging
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +22,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from entr.config.training import Layers
-from entr.config.training_plan import PhasePlan, Plan
+from entr.config.training_plan import Batch, PhasePlan, Plan
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError
 from entr.metrics.cell_metrics import Cell
 from entr.models import architectures
 from entr.training.batches import CropDataset, DeviceLoader, ImageDataset, MixedSizeDataset, make_loader
-from entr.training.callbacks import EpochRecorder, InMemoryLRFinder, SizeByEpoch, StepRecorder, tensorboard_callback
+from entr.training.callbacks import (
+    DataByEpoch,
+    EpochData,
+    EpochRecorder,
+    InMemoryLRFinder,
+    StepRecorder,
+    mixup_callback,
+    tensorboard_callback,
+)
 from entr.training.cell_state import CellState
 from entr.training.checkpoint import Checkpoint
 from entr.training.clock import Clock, EpochClock
 from entr.training.errors import device_errors, micro_batch_size
 from entr.training.learner import make_learner, set_trainable
-from entr.training.lr_schedule import CosineRestarts
+from entr.training.lr_schedule import CyclicSchedule
 from entr.training.progress_log import Progress
 from entr.training.resize import PackedImages, ResizedImages, resize_images
 from entr.training.seeding import derive_seed, seed_all
@@ -100,8 +110,7 @@ class Trainer:
             self.statistics = architectures.normalization(cell.model)
             torch_device.configure_kernels(tf32=self.settings.tf32, deterministic=self.settings.deterministic)
             self.precision = torch_device.choose_precision(self.settings.precision, self.device)
-            batch_size = min(self.settings.batch_size, len(packed.training_rows))
-            self.learner = make_learner(model, self.splitter, self.settings, self.device, self.precision, batch_size)
+            self.learner = make_learner(model, self.splitter, self.settings, self.device, self.precision)
             self._training_images: ImagesBySize = {}
             for phase in plan.phases:
                 for size in phase.stored_sizes():
@@ -150,31 +159,36 @@ class Trainer:
                 training = self._resize_training_images(phase)
             with self.clock.on("validation"):
                 rows = self.packed.validation_rows
-                validation = {size: self.resize(size, rows, phase.upsample_to) for size in phase.stored_sizes()}
+                validation = {size: self.resize(size, rows, phase.upsample_to) for size in phase.validation_sizes()}
             self.set_trainable(phase.layers)
+            architectures.set_dropout(self.model, phase.dropout)
             if self.seconds_to_first_step is None:
                 self.seconds_to_first_step = self.clock.now() - self.clock.earlier
             with self.clock.on("lr_finder"):
                 # at every size, because that also warms the device up; the last size is the phase's own
                 for size in training:
                     learning_rate = self._find_learning_rate(phase, training[size], validation[size])
-            datasets = self._datasets_by_epoch(phase, training, validation)
+            epochs = self._data_by_epoch(phase, training, validation)
             seed_all(self.cell.seed, phase.phase)
-            self.learner.dls = self.loaders(*datasets[0])
-            schedule = CosineRestarts(phase.learning_rates(learning_rate), phase.lengths)
+            self.learner.dls = self.loaders(epochs[0].training, epochs[0].validation, phase, epochs[0].batches)
+            rates = phase.learning_rates(learning_rate)
+            schedule = CyclicSchedule(rates, phase.lengths, phase.lr_factors, phase.anneal)
             callbacks = [
-                SizeByEpoch(datasets),
+                DataByEpoch(epochs),
                 EpochClock(self.clock),
                 ParamScheduler({"lr": schedule}),
                 StepRecorder(phase, self.state),
                 EpochRecorder(phase, self.state, self.progress),
             ]
+            if phase.mixup:
+                callbacks.append(mixup_callback(phase.mixup))
             if self.tensorboard:
                 callbacks.append(tensorboard_callback(self.tensorboard / phase.phase))
             with self.learner.no_logging():
                 self.learner.fit(phase.epochs, cbs=callbacks, reset_opt=True)
         self._check_loss()
-        self._count_passes(phase, datasets[0][0])
+        for batch in chain.from_iterable(data.batches for data in epochs):
+            self.state.passes[batch.size] += batch.images
         self.state.phases_finished += 1
 
     def resize(self, size: int, rows: NDArray[np.intp], upsample_to: int | None = None) -> ResizedImages:
@@ -186,12 +200,31 @@ class Trainer:
         training = CropDataset.of(self.resize(size, self.packed.training_rows), augmented=True)
         return self.loaders(training, CropDataset.of(self.resize(size, self.packed.validation_rows), augmented=False))
 
-    def loaders(self, training: ImageDataset, validation: ImageDataset) -> DataLoaders:
-        """Return training and validation batches."""
-        loader = partial(make_loader, augmentation=self.settings.augmentation, statistics=self.statistics)
+    def loaders(
+        self,
+        training: ImageDataset,
+        validation: ImageDataset,
+        phase: PhasePlan | None = None,
+        batches: Sequence[Batch] | None = None,
+    ) -> DataLoaders:
+        """Return training and validation batches.
+
+        Parameters
+        ----------
+        training, validation : ImageDataset
+            The images.
+        phase : PhasePlan, optional
+            Phase whose batch size and augmentation are used; by default, those of the training settings.
+        batches : sequence of Batch, optional
+            The training batches of the first epoch, if their sizes differ.
+        """
+        settings = self.settings
+        augmentation = phase.augmentation if phase else settings.augmentation
+        batch_size = phase.batch_size_of(training.size) if phase else settings.batch_size
+        loader = partial(make_loader, augmentation=augmentation, statistics=self.statistics)
         return DataLoaders(
-            loader(training, self.settings.batch_size, shuffle=True, n_parts=self.settings.gradient_accumulation),
-            loader(validation, micro_batch_size(self.settings)),
+            loader(training, batch_size, shuffle=True, n_parts=settings.gradient_accumulation, plan=batches),
+            loader(validation, micro_batch_size(settings)),
             device=self.device,
         )
 
@@ -224,24 +257,20 @@ class Trainer:
                 resized[size] = self.resize(size, self.packed.training_rows, phase.upsample_to)
         return {size: resized[size] for size in sizes}
 
-    def _datasets_by_epoch(
-        self, phase: PhasePlan, training: ImagesBySize, validation: ImagesBySize
-    ) -> list[tuple[ImageDataset, ImageDataset]]:
-        """Return the training and the validation images of each epoch."""
+    def _data_by_epoch(self, phase: PhasePlan, training: ImagesBySize, validation: ImagesBySize) -> list[EpochData]:
+        """Return the batches, the training images and the validation images of each epoch."""
         crops = {size: CropDataset.of(training[size], augmented=True) for size in training}
-        mixed = MixedSizeDataset(list(crops.values()), derive_seed(self.cell.seed, f"{phase.phase} sizes"))
+        mixed = MixedSizeDataset(crops)
+        # a generator of their own: order and augmentation of the images are those of regimes with a single size
+        sizes = random.Random(derive_seed(self.cell.seed, f"{phase.phase} sizes"))
         return [
-            (mixed if phase.drawn else crops[size], CropDataset.of(validation[size], augmented=False))
-            for size in phase.sizes
+            EpochData(
+                mixed if phase.drawn else crops[phase.sizes[-1] if phase.ramp else size],
+                phase.batches(epoch, len(self.packed.training_rows), sizes),
+                CropDataset.of(validation[size], augmented=False),
+            )
+            for epoch, size in enumerate(phase.sizes)
         ]
-
-    def _count_passes(self, phase: PhasePlan, training: ImageDataset) -> None:
-        """Count the images that went through the phase, by the size that the model received."""
-        if isinstance(training, MixedSizeDataset):
-            self.state.passes.update(training.passes)
-            return
-        for epoch in range(phase.epochs):
-            self.state.passes[phase.input_size_in(epoch)] += self.learner.dls.train.images_per_epoch
 
     def _check_loss(self) -> None:
         last = self.state.history[-1]
@@ -255,9 +284,8 @@ class Trainer:
         """Run fastai's finder, which restores the model, record its curve, and return the head's learning rate."""
         finder = self.settings.lr_finder
         seed_all(self.cell.seed, f"{phase.phase} finder")
-        self.learner.dls = self.loaders(
-            CropDataset.of(training, augmented=True), CropDataset.of(validation, augmented=False)
-        )
+        crops = CropDataset.of(training, augmented=True)
+        self.learner.dls = self.loaders(crops, CropDataset.of(validation, augmented=False), phase)
         with self.learner.no_logging():
             epochs = finder.steps // len(self.learner.dls.train) + 1
             self.learner.fit(epochs, cbs=InMemoryLRFinder(finder.start, finder.end, finder.steps))
@@ -267,7 +295,7 @@ class Trainer:
             for step, (rate, loss) in enumerate(zip(rates, losses, strict=True))
         ]
         if finder.rule == "none":
-            return self.settings.learning_rate
+            return phase.learning_rate
         begin, end = finder.steps // 10, len(rates) - SKIPPED_AT_END
         if end - begin < MIN_POINTS_TO_SUGGEST:
             raise EntrError(
