@@ -1,5 +1,6 @@
 """Jobs that Snakemake plans."""
 
+import json
 import re
 from collections import Counter
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from conftest import ROOT
 from PIL import Image
+
+SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
 
 
 def jobs(done):
@@ -29,6 +32,32 @@ def test_grid_of_the_paper_plans_all_cells_weights_and_splits(snakemake):
     assert planned["split"] == 3 * 10
     assert planned["fetch_archive"] == 1
     assert planned["link_images"] == 2
+
+
+def test_published_schedules_are_planned_with_any_configuration(snakemake, tmp_path):
+    schedules, paper = ROOT / "config/schedules.yaml", ROOT / "config/paper.yaml"
+    assert jobs(snakemake("--dry-run", "--configfile", paper, schedules))["train"] == 3 * 3 * 12 * 10
+    (tmp_path / "photos" / "a class").mkdir(parents=True)
+    planned = jobs(snakemake("--dry-run", "--configfile", schedules, "--config", "images=photos"))
+    assert planned["train"] == 12 * 3
+    assert "fit_epochs" not in planned
+
+
+def test_epochs_are_fitted_once_per_dataset_and_model(snakemake):
+    planned = jobs(snakemake("--dry-run", "--configfile", ROOT / "config/paper.yaml", "--config", "match=time"))
+    assert planned["fit_epochs"] == 3 * 3
+
+
+def test_regimes_of_equal_time_are_trained_with_the_fitted_epochs(snakemake, tmp_path):
+    cells = [tmp_path / f"results/cells/micrographs/resnet18/{regime}/seed0" for regime in ("no-increase", "gradual")]
+    targets = [(cell / "metrics.json").relative_to(tmp_path) for cell in cells]
+    snakemake(*targets, "--cores", "2", "--configfile", SMALLEST, "--config", "match=time")
+    fitted = yaml.safe_load((tmp_path / "results/epochs/micrographs/resnet18.yaml").read_text())
+    plans = [json.loads((cell / "metrics.json").read_text())["plan"] for cell in cells]
+    trained = [{phase["phase"]: sum(phase["lengths"]) for phase in plan["phases"]} for plan in plans]
+    assert trained == [fitted["no-increase"], fitted["gradual"]]
+    assert trained[0] == {"sgdr": 1, "clrs": 1, "cmult": 1, "rpl": 1}
+    assert len(pd.read_csv(cells[1] / "history.csv")) == sum(trained[1].values())
 
 
 def test_folder_of_images_starts_from_pretrained_weights(snakemake, tmp_path):
