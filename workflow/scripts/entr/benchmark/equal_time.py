@@ -15,8 +15,8 @@ from entr.training.resize import PackedImages
 
 log = logging.getLogger("entr")
 
-TIMED_STEPS = 10
-"""Training steps timed per kind; more than for an estimate, because *T* should be equal within a few percent."""
+MIN_SECONDS = 1.0
+"""Minimum time for measuring the steps of each kind, because *T* should be equal within a few percent."""
 
 
 def training_seconds(units: UnitTimes, plan: Plan) -> float:
@@ -94,7 +94,7 @@ def fit_and_write(
     by_regime = {regime: Plan.model_validate(plan) for regime, plan in plans.items()}
     device = torch_device.choose_device(by_regime[control].training.device)
     packed = PackedImages.open(pixels, manifest, split)
-    units = measure_unit_times(dataset, model, list(by_regime.values()), packed, weights, device, TIMED_STEPS)
+    units = measure_unit_times(dataset, model, list(by_regime.values()), packed, weights, device, MIN_SECONDS)
     epochs = fit_regimes(units, by_regime, control)
     target = training_seconds(units, by_regime[control])
     for regime, counts in epochs.items():

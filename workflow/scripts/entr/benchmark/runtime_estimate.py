@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -217,9 +218,25 @@ def measure_unit_times(
     packed: PackedImages,
     weights: str | None,
     device: torch.device,
-    timed_steps: int = TIMED_STEPS,
+    min_seconds: float = 0.0,
 ) -> UnitTimes:
-    """Time a few repetitions of everything that the cells of a dataset and model do."""
+    """Time a few repetitions of everything that the cells of a dataset and model do.
+
+    Parameters
+    ----------
+    dataset, model : str
+        The dataset and model.
+    plans : sequence of Plan
+        Training plans of the cells.
+    packed : PackedImages
+        The images.
+    weights : path or None
+        Pretrained weights of the model, if there are any.
+    device : torch.device
+        Where the model trains.
+    min_seconds : float
+        Minimum time in seconds for measuring the training steps of each kind; by default, only `TIMED_STEPS` are timed.
+    """
     begin = time.perf_counter()
     cell = Cell(dataset=dataset, model=model, regime="estimate", seed=0, weights="none")
     trainer = Trainer(cell, plans[0], packed, weights, Clock(device))
@@ -238,8 +255,11 @@ def measure_unit_times(
         images = trainer.resize(size, packed.training_rows)
         resize[size] = trainer.clock.now() - begin
         for kind in sorted(kind for kind in kinds if kind[0] == size):
-            first, second = _seconds_of_steps(trainer, images, kind, timed_steps)
-            step[kind], warm_up[kind] = second / timed_steps, max(0.0, first - second)
+            first, second = _seconds_of_steps(trainer, images, kind, TIMED_STEPS)
+            step[kind], warm_up[kind] = second / TIMED_STEPS, max(0.0, first - second)
+            more = ceil(min_seconds / step[kind])
+            if more > TIMED_STEPS:
+                step[kind] = _seconds_of_steps(trainer, images, kind, more)[1] / more
         some = CropDataset(images, np.arange(len(images))[: training.batch_size], augmented=False)
         forward[size] = median(_prediction_seconds(trainer, some) for _ in range(TIMED_PREDICTIONS)) / len(some)
     return UnitTimes(start, resize, step, warm_up, forward, len(packed.training_rows), len(packed.validation_rows))
