@@ -98,7 +98,7 @@ def test_change_to_training_retrains_cells_but_makes_no_images_or_tables_stale(s
     before = digests(scripts)
     path = scripts / "entr" / "training" / "batches.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
-    assert changed(before, scripts) == {"train", "estimate_runtime", "fit_budget"}
+    assert changed(before, scripts) == {"train", "estimate_runtime", "fit_budget", "fit_epochs"}
 
 
 def test_changed_template_changes_the_digests_of_the_scripts_that_use_it(scripts):

@@ -6,6 +6,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from entr.config.training import Augmentation
+from entr.config.training_plan import Batch
 from entr.devices import torch_device
 from entr.training.augmentation import AugmentationParams
 from entr.training.batches import CropDataset, make_loader
@@ -30,7 +31,7 @@ def test_resize_method_makes_squares(method, shape):
     resized = resize_images(packed_gradients([(30, 60)]), 20, method, CPU)
     assert tuple(resized.extents[0]) == shape
     cut, _ = CropDataset(resized, np.array([0]), augmented=False).crop(
-        torch.tensor([0]), AugmentationParams.identity(1).corners
+        torch.tensor([0]), AugmentationParams.identity(1).corners, Batch(size=20, images=1, stored=20)
     )
     assert cut.shape == (1, 3, 20, 20)
     red = cut[0, 0, 10].numpy().astype(int)
