@@ -1,0 +1,22 @@
+# Results that were changed after the job that wrote them are refused, before any job starts.
+from snakemake.logging import logger
+
+from entr.jobs.checksums import ChecksumHandler, ChecksumRecord
+
+checksums = ChecksumRecord()
+if workflow.is_main_process:
+    try:
+        checksums.verify()
+    except EntrError as error:
+        raise WorkflowError(str(error)) from None
+    if not workflow.output_settings.dryrun:
+        logger.addHandler(ChecksumHandler(checksums))
+
+
+onstart:
+    try:
+        checksums.compact()
+    except OSError as error:
+        raise WorkflowError(
+            f"{error}; make the results writable, or free some space on this disk, and run again"
+        ) from None
