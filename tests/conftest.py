@@ -77,12 +77,23 @@ def server():
         yield running
 
 
-def run_snakemake(snakefile, directory, *options, check=True, **environment):
+def copy_workflow(folder):
+    """Copy the workflow to a directory in which it may be edited."""
+    folder.mkdir()
+    for name in ("config", "profiles", "workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "CITATION.cff"):
+        shutil.copy2(ROOT / name, folder)
+
+
+def run_snakemake(snakefile, directory, *options, check=True, cwd=None, **environment):
     """Run snakemake as a user does, and return the finished process with its whole output."""
     program = shutil.which("snakemake", path=Path(sys.executable).parent)
     command = [program, "--snakefile", snakefile, "--directory", directory, *options]
     environment = os.environ | {"XDG_CACHE_HOME": str(Path(directory, ".cache"))} | environment
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment, cwd=cwd, check=False
+    )
     done.output = done.stdout + done.stderr
     assert not check or done.returncode == 0, done.output
     return done

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, copy_workflow
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -49,10 +49,7 @@ class Project:
     @classmethod
     def made(cls, folder):
         """Copy the workflow."""
-        for name in ("workflow", "config", "profiles", "envs"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("Snakefile", "CITATION.cff"):
-            shutil.copy(ROOT / name, folder)
+        copy_workflow(folder)
         (folder / "run").mkdir()
         return cls(folder)
 

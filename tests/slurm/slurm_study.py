@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
-from conftest import ROOT
+from conftest import ROOT, copy_workflow
 
 START = Path(__file__).with_name("cluster.sh")
 CELLS = "results/cells/micrographs/resnet18"
@@ -53,38 +53,36 @@ class Study:
     def __init__(self, cluster, folder):
         self.cluster, self.checkout, self.directory = cluster, folder / "checkout", folder / "a run"
         self.directory.mkdir(parents=True)
-        for name in ("Snakefile", "CITATION.cff", "config", "profiles", "workflow", "envs"):
-            source = ROOT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            self.checkout.mkdir(exist_ok=True)
-            copy(source, self.checkout / name)
+        copy_workflow(self.checkout)
         profile = self.checkout / "profiles" / "slurm" / "config.yaml"
         text = profile.read_text()
         assert "slurm_account: main" in text
         profile.write_text(text.replace("slurm_account: main", "slurm_account: test"))
 
-    def words(self, *options, config=SMALLEST):
+    def words(self, *options, config=SMALLEST, groups=False):
         # the profile's waiting times are those of a large cluster
         quick = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
         program = shutil.which("snakemake", path=Path(sys.executable).parent)
-        where = ("--snakefile", self.checkout / "Snakefile", "--workflow-profile", self.checkout / "profiles" / "slurm")
+        profiles = self.checkout / "profiles"
+        where = ("--snakefile", self.checkout / "Snakefile", "--workflow-profile")
+        where += (profiles / "slurm-groups", "--profile", profiles / "slurm") if groups else (profiles / "slurm",)
         threads = ("--set-threads", *ONE_THREAD)
         return self.cluster.command(
             program, *options, *where, "--configfile", config, *quick, *threads, directory=self.directory
         )
 
-    def start(self, *options, config=SMALLEST):
-        """Start snakemake on the cluster; its output goes to a file."""
+    def start(self, *options, **choice):
+        """Start snakemake on the cluster; its output goes to a file. `choice` is as in `words`."""
         environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(self.directory / ".cache")}
         self.began = time.strftime("%Y-%m-%dT%H:%M:%S")
         with (self.directory / "output").open("w") as file:
             return subprocess.Popen(
-                self.words(*options, config=config), stdout=file, stderr=subprocess.STDOUT, env=environment
+                self.words(*options, **choice), stdout=file, stderr=subprocess.STDOUT, env=environment
             )
 
-    def run(self, *options, config=SMALLEST, check=True):
-        """Run snakemake on the cluster, and return its output."""
-        process = self.start(*options, config=config)
+    def run(self, *options, check=True, **choice):
+        """Run snakemake on the cluster, and return its output. `choice` is as in `words`."""
+        process = self.start(*options, **choice)
         try:
             process.wait(500)
         finally:

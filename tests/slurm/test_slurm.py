@@ -124,9 +124,9 @@ def trains(study, regime, phase="sgdr"):
     return re.search(rf"SLURM jobid (\d+) \(log: .*micrographs_resnet18_{regime}_0", study.output)[1]
 
 
-def process_of(study, regime):
+def process_of(study, regime, seed=0):
     """Return the process that trains a cell."""
-    lock = study.directory / f"results/checkpoints/micrographs/resnet18/{regime}/seed0.lock"
+    lock = study.directory / f"results/checkpoints/micrographs/resnet18/{regime}/seed{seed}.lock"
     for one in psutil.process_iter(["cmdline"]):
         if "train.py" in " ".join(one.info["cmdline"] or []) and any(
             found.path == str(lock) for found in one.open_files()
@@ -236,3 +236,34 @@ def test_restarted_controller_loses_no_result(prepared):
     assert metrics(prepared, NO_INCREASE)["evaluations"]
     planned = prepared.run(GRADUAL, NO_INCREASE, "--dry-run")
     assert "Nothing to be done" in planned
+
+
+@pytest.mark.slow
+def test_cell_that_fails_in_a_group_stops_no_other_and_finished_cells_are_kept(study):
+    cells = list(itertools.product(("gradual", "no-increase"), (0, 1)))
+    seeds = ("--config", "grid={'seeds': [0, 1]}")
+    targets = [f"{CELLS}/{regime}/seed{seed}/metrics.json" for regime, seed in cells]
+    process = study.start(*targets, *seeds, groups=True)
+    regime, seed = study.until(lambda: next((cell for cell in cells if trains_now(study, *cell)), None))
+    process_of(study, regime, seed).kill()
+    assert process.wait(400) != 0
+    failed = f"{CELLS}/{regime}/seed{seed}/metrics.json"
+    kept = {path: (study.directory / path).stat().st_mtime_ns for path in targets if path != failed}
+    assert not (study.directory / failed).exists()
+    told = study.output[study.output.index("1 job failed") :]
+    assert f"train micrographs resnet18 {regime} seed{seed}" in told
+    on_gpu = [job for job in study.jobs() if gpus_of(job)]
+    assert [(gpus_of(job), job["State"], job["TimelimitRaw"]) for job in on_gpu] == [(1, "FAILED", str(4 * 15))]
+
+    planned = study.run(*targets, *seeds, "--dry-run", groups=True)
+    assert re.search(r"^train +1$", planned, re.MULTILINE)
+    study.run(*targets, *seeds, groups=True)
+    assert {path: (study.directory / path).stat().st_mtime_ns for path in kept} == kept
+    assert metrics(study, failed)["resumed"] <= 1
+
+
+def trains_now(study, regime, seed):
+    """Return whether a cell has finished an epoch and is still training."""
+    log = study.directory / f"results/logs/train/micrographs/resnet18/{regime}/seed{seed}.log"
+    is_finished = (study.directory / CELLS / regime / f"seed{seed}" / "metrics.json").exists()
+    return log.exists() and ": sgdr at" in log.read_text() and not is_finished

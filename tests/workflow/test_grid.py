@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pandas as pd
 import pytest
-from conftest import ROOT, run_snakemake
+from conftest import ROOT, copy_workflow, run_snakemake
 from data_dictionary import problems_of, tables_in, undocumented_tables
 from factories import flip_bit
 
@@ -55,11 +55,7 @@ class Grid:
     def __init__(self, folder):
         self.checkout, self.directory = folder / "a checkout", folder / "my results"
         self.directory.mkdir()
-        for name in ("Snakefile", "CITATION.cff", "config", "profiles", "workflow", "envs"):
-            source = ROOT / name
-            copy_source = shutil.copytree if source.is_dir() else shutil.copy2
-            self.checkout.mkdir(exist_ok=True)
-            copy_source(source, self.checkout / name)
+        copy_workflow(self.checkout)
 
     def run(self, *options, config=SMALLEST):
         """Run for real, and return the output and the number of jobs per rule."""
@@ -269,9 +265,14 @@ def test_budget_is_fitted_once_before_the_run_is_planned(grid):
     )
     assert "the grid that fits is chosen when the run starts" in done.output
     assert not (grid.directory / "results" / "budget.yaml").exists()
-    output, _ = grid.run(target, *hours)
-    assert "measuring training steps" in output
-    assert "budget of 9 h: resnet18, scale 1, 2 regimes, 6 seeds; about " in output
+    # as a user does, with paths that are relative to the checkout
+    directory, config = (os.path.relpath(path, grid.checkout) for path in (grid.directory, SMALLEST))
+    cache = {"XDG_CACHE_HOME": str(grid.directory / ".cache")}
+    done = run_snakemake(
+        "Snakefile", directory, target, "--cores", "2", "--configfile", config, *hours, cwd=grid.checkout, **cache
+    )
+    assert "measuring training steps" in done.output
+    assert "budget of 9 h: resnet18, scale 1, 2 regimes, 6 seeds; about " in done.output
     # seed 0 is finished; the file is read again, and no grid is chosen
     assert grid.plan(*hours)["train"] == 2 * 5
 

@@ -55,6 +55,13 @@ def choose_grid(command):
     # so that no job of that run reads it
     Path(BUDGET).unlink(missing_ok=True)
     options = [option for option in sys.argv[1:] if option not in command.targets]
+    # this process is in the directory of the results, from which relative paths of the options lead elsewhere
+    options += ["--snakefile", workflow.main_snakefile, "--directory", os.getcwd()]
+    if workflow.overwrite_configfiles:
+        options += ["--configfile", *map(str, workflow.overwrite_configfiles)]
+    profile = Path(workflow.basedir, command.workflow_profile or "profiles/default")
+    if profile.exists():
+        options += ["--workflow-profile", str(profile)]
     run = subprocess.Popen(
         [sys.executable, "-m", "snakemake", BUDGET, *options, "--quiet", "all"],
         env=os.environ | {budget_file.STARTED_AT: str(budget_file.process_start())},

@@ -15,7 +15,9 @@ if workflow.is_main_process:
 
 onstart:
     try:
-        checksums.compact()
+        # without the lock, another run may be writing to the file
+        if workflow.execution_settings.lock:
+            checksums.compact()
     except OSError as error:
         raise WorkflowError(
             f"{error}; make the results writable, or free some space on this disk, and run again"
