@@ -44,7 +44,7 @@ KINDS = {
     PARTLY_COPYLEFT: {"GPL-3.0-or-later"},
     PROPRIETARY: {"LicenseRef-NVIDIA-Proprietary"},
 }
-"""SPDX identifiers, and BSD of either kind, by what they demand of whoever distributes the package, the most demanding last."""
+"""SPDX identifiers, and BSD of either kind, by what they demand of whoever distributes a package, least first."""
 SPDX = {
     "2-clause BSD": "BSD-2-Clause",
     "2-clause BSD License": "BSD-2-Clause",

@@ -32,5 +32,5 @@ def refuse_files_from_the_future(paths: Iterable[str | Path]) -> None:
             raise EntrError(
                 f"{path} was modified in the future ({timedelta(seconds=round(ahead))} from now): the system clock has "
                 "been set back since then, and Snakemake would discard the results of this job as outdated. Correct "
-                "the clock; or, if it is right now, run the same command once with --touch --forceall; then run it again"
+                "the clock; if it is right now, run the same command once with --touch --forceall. Then run it again"
             )
