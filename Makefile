@@ -46,7 +46,7 @@ test-slow: .venv/lock  ## run the tests that take minutes: real datasets, time l
 	$(BIN)/pytest -m slow
 
 .PHONY: long-runs
-long-runs: .venv/lock  ## simulate 48 hours of cells, which takes half an hour, and update docs/long-runs.md
+long-runs: .venv/lock  ## simulate 48 hours of cells in a quarter of an hour, and update docs/long-runs.md
 	ENTR_UPDATE_DOCS=1 $(BIN)/pytest -m slow tests/faults/test_long_runs.py
 
 .PHONY: check-gpu
