@@ -33,7 +33,7 @@ unlock: .venv/lock  ## remove the lock that a killed Snakemake run left in this 
 	$(BIN)/snakemake --unlock
 
 .PHONY: clean
-clean:  ## delete all results
+clean:  ## delete all results, but not the recorded checksums of downloads
 	rm -rf results .snakemake
 
 # Two workers, one test file each; one thread per worker avoids oversubscription.
@@ -44,6 +44,10 @@ test: lint  ## run the linters and all tests but the slow ones
 .PHONY: test-slow
 test-slow: .venv/lock  ## run the tests that take minutes: real datasets, time limits and restarts on SLURM
 	$(BIN)/pytest -m slow
+
+.PHONY: long-runs
+long-runs: .venv/lock  ## simulate 48 hours of cells in a quarter of an hour, and update docs/long-runs.md
+	ENTR_UPDATE_DOCS=1 $(BIN)/pytest -m slow tests/faults/test_long_runs.py
 
 .PHONY: check-gpu
 check-gpu: .venv/lock  ## check every code path that needs an NVIDIA GPU, and print a table of speeds
@@ -106,6 +110,33 @@ rulegraph: docs/rulegraph.svg  ## update the rule graph in the docs
 # Needs `dot` of Graphviz; a test compares the committed file with the workflow.
 docs/rulegraph.svg: Snakefile $(wildcard workflow/rules/*.smk)
 	$(BIN)/snakemake --rulegraph dot 2>/dev/null | dot -Tsvg -o $@
+
+# Tools that nothing else here needs. uv runs each in an environment of its own.
+PIP_AUDIT := pip-audit==2.10.1
+PIP_LICENSES := pip-licenses==5.5.5
+CYCLONEDX := cyclonedx-bom==7.5.0
+
+# uv alone, for targets that need no packages
+$(BIN)/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+
+AUDIT_OPTIONS ?=
+.PHONY: audit
+audit: $(BIN)/uv  ## look for known vulnerabilities in the locked packages
+	$(BIN)/uv tool run --python $(BIN)/python $(PIP_AUDIT) --requirement requirements.lock --require-hashes \
+		--disable-pip --progress-spinner off $(AUDIT_OPTIONS)
+
+SBOM ?= sbom.json
+.PHONY: sbom
+sbom: $(BIN)/uv  ## write a software bill of materials (CycloneDX) of the locked packages to sbom.json
+	$(BIN)/uv tool run --from $(CYCLONEDX) cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file $(SBOM)
+
+.PHONY: licences
+licences: .venv/lock  ## update the licences of the locked packages in the docs
+	$(BIN)/uv tool run $(PIP_LICENSES) --python $(BIN)/python --from mixed --format json --with-system --with-urls \
+		--with-license-file --no-license-path | PYTHONPATH=$(PYTHONPATH):tests $(BIN)/python tests/licences.py
 
 .PHONY: lock
 lock:  ## upgrade all packages in requirements.lock, for every system and Python version

@@ -117,6 +117,17 @@ def test_checksum_mismatch_is_a_one_line_error_and_leaves_no_files(archive, tmp_
     assert [path for path in data.rglob("*") if path.is_file()] == []
 
 
+def test_changed_archive_is_refused_after_all_results_were_deleted(archive, server, tmp_path):
+    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set"}}
+    run(tmp_path / "one", datasets, "results/data/served/originals")
+    shutil.rmtree(tmp_path / "one" / "results")
+    server.files["/set.zip"].content += b"changed"
+    result = run(tmp_path / "one", datasets, "results/data/served/originals", check=False)
+    assert result.returncode != 0
+    assert f"{archive}: checksum mismatch: sha256 is" in result.output
+    assert "recorded in checksums/datasets/served.csv; to accept the new file, set" in result.output
+
+
 def test_second_checkout_reuses_downloads_images_and_weights_of_the_cache(archive, server, tmp_path):
     weights = tmp_path / "mine.safetensors"
     save_file(torchvision.models.resnet18().state_dict(), weights)

@@ -132,3 +132,12 @@ def digests_by_rule():
     }
     figures = [figure.source for figure in CATALOGUE.values()]
     return digests | {"plot_figure": code_digest("plot_figure", *figures)}
+
+
+# With its default limit of 100 jobs per second, Snakemake 9.27 starts a thread with every job that finishes, and each of
+# them plans the rest of the grid every second until the run ends. The limit also counts by the system clock: after that
+# is set back, no job would start until it has caught up. A limit from the command line stays.
+onstart:
+    limiter = workflow.scheduler.job_rate_limiter
+    if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None

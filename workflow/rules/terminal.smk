@@ -1,15 +1,18 @@
 # What a run shows in the terminal. Jobs and dry runs, and --verbose, have the output of Snakemake.
 import os
-import time
 from itertools import product
 
 from snakemake.logging import logger
 
 from entr.jobs import failed_jobs
 from entr.jobs.logs import VERBOSE
+from entr.jobs.process import process_age
 from entr.report import terminal
 
-STARTED_AT = time.time()
+# jobs that run elsewhere report no failures
+logged_before = (
+    failed_jobs.modification_times("results/logs") if workflow.is_main_process else {}
+)
 output = workflow.output_settings
 if output.verbose:
     os.environ[VERBOSE] = "1"
@@ -25,7 +28,7 @@ elif workflow.is_main_process and not output.dryrun:
 def report_failures(logs):
     """Print which jobs failed, why, and the command that reruns each; remove the list of an earlier run."""
     found = failed_jobs.describe_failures(
-        logs, STARTED_AT, sys.argv[1:], workflow.dag_settings.targets
+        logs, logged_before, sys.argv[1:], workflow.dag_settings.targets
     )
     print(failed_jobs.write_failures(found, "results/failed_jobs.txt"), file=sys.stderr)
 
@@ -47,7 +50,7 @@ onsuccess:
                 time_basis=settings.time_basis,
                 hours=settings.hours,
                 scale=settings.scale,
-                seconds=time.time() - budget_file.process_start(),
+                seconds=process_age(),
             )
         )
     elif {BUDGET, "fit_budget"} & set(

@@ -9,4 +9,5 @@ fetch_archive(
     snakemake.config["datasets"][snakemake.wildcards.dataset],
     snakemake.output[0],
     snakemake.config["download"],
+    f"checksums/datasets/{snakemake.wildcards.dataset}.csv",
 )

@@ -11,6 +11,7 @@ fetch_weights(
     snakemake.params.model,
     snakemake.output[0],
     snakemake.config["download"],
+    f"checksums/weights/{snakemake.params.model}.csv",
     file=next(iter(snakemake.input), None),
     sha256=snakemake.params.sha256 or None,
 )

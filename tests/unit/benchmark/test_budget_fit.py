@@ -39,7 +39,7 @@ def run_estimate(passed, measured):
 
     sample = ImageSample("pixels.npy", pd.DataFrame(), files=1000, usable_fraction=1, seconds_per_file=0.01)
     return RunEstimate(
-        time.time() - passed, {1.0: {"m": PLANS}}, {"m": sample}, measure, 5, 2, "no-increase", "epochs", [1], 0
+        time.perf_counter() - passed, {1.0: {"m": PLANS}}, {"m": sample}, measure, 5, 2, "no-increase", "epochs", [1], 0
     )
 
 
@@ -53,6 +53,13 @@ def test_hours_of_a_run_are_the_sum_of_its_parts():
     more = 3600 * (estimate.hours(grid(seeds=(0, 1, 2, 3))) - estimate.hours(grid()))
     assert more == pytest.approx(2 * 2 * (5 + CELL) + SECONDS_PER_JOB, abs=0.5)
     assert measured == [("m", "resnet18", 1.0)]
+
+
+def test_hours_do_not_depend_on_a_system_clock_that_is_set_meanwhile(monkeypatch):
+    estimate = run_estimate(passed=60, measured=[])
+    before = estimate.hours(grid())
+    monkeypatch.setattr(time, "time", lambda: 1e10)
+    assert 3600 * (estimate.hours(grid()) - before) == pytest.approx(0, abs=1)
 
 
 def test_grid_that_fits_is_chosen_from_steps_measured_on_real_images(originals, tmp_path):

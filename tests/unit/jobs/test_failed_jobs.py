@@ -1,7 +1,6 @@
 """Descriptions of failed jobs. The log is in the format of Snakemake 9; tests/faults and tests/slurm use real ones."""
 
 import os
-import time
 
 import pytest
 
@@ -39,8 +38,8 @@ def log(tmp_path, monkeypatch):
     return path
 
 
-def describe(since=0.0):
-    return failed_jobs.describe_failures(["log"], since, ARGUMENTS, {"results/verdict.md"})
+def describe(before=None):
+    return failed_jobs.describe_failures(["log"], before or {}, ARGUMENTS, {"results/verdict.md"})
 
 
 def test_failed_cell_is_described_by_reason_logs_and_rerun_command(log):
@@ -61,11 +60,21 @@ def test_killed_job_is_described_by_its_last_log_line_and_the_state_of_slurm():
     assert "SLURM status is: 'CANCELLED'" in description
 
 
-def test_log_of_an_earlier_run_is_ignored(log):
-    os.utime(log, (1, 1))
-    train, plot = describe(since=time.time() - 60)
+@pytest.mark.usefixtures("log")
+def test_log_of_an_earlier_run_is_ignored():
+    train, plot = describe(failed_jobs.modification_times("results/logs"))
     assert "reason: SLURM-job '7' failed" in train
     assert "reason: the job never started" in plot
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_log_written_after_the_clock_was_set_is_of_this_run(log, hours):
+    before = failed_jobs.modification_times("results/logs")
+    log.write_text(log.read_text() + "2026-11-23 11:01:00,000 ERROR no GPU here; do this\n")
+    written = log.stat().st_mtime + 3600 * hours
+    os.utime(log, (written, written))
+    (description,) = describe(before)
+    assert "reason: no GPU here; do this" in description
 
 
 @pytest.mark.usefixtures("log")

@@ -65,10 +65,10 @@ def fetch(tmp_path, monkeypatch):
 
     def run(model="resnet18", problem=None, **options):
         if problem is None:
-            fetch_weights(model, destination, {"retries": 0}, **options)
+            fetch_weights(model, destination, {"retries": 0}, tmp_path / "checksums.csv", **options)
             return load_file(destination)
         with pytest.raises(EntrError, match=problem) as error:
-            fetch_weights(model, destination, {"retries": 0}, **options)
+            fetch_weights(model, destination, {"retries": 0}, tmp_path / "checksums.csv", **options)
         assert "\n" not in str(error.value)
         assert not destination.exists()
         assert not Path("harm").exists()
@@ -259,3 +259,26 @@ def test_real_weights_of_timm_give_the_features_of_timm(fetch, shared_data, tmp_
     images = torch.rand(2, 3, 96, 96)
     assert torch.equal(model[0](images), reference.forward_features(images))
     assert architectures.normalization("tf_efficientnet_lite0") == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_weights_that_differ_from_the_recorded_download_are_refused(hub, fetch, tmp_path):
+    torch.manual_seed(0)
+    first, other = (save(timm.create_model("mobilenetv3_small_050").state_dict()) for _ in range(2))
+    hub("mobilenetv3_small_050", first)
+    fetch("mobilenetv3_small_050")
+    (tmp_path / "weights" / "stored.safetensors").unlink()
+    hub("mobilenetv3_small_050", other)
+    message = fetch("mobilenetv3_small_050", problem="^weights: checksum mismatch of the weights of mobilenetv3_small")
+    assert f"model.safetensors: the SHA-256 is {sha256(other)}, expected {sha256(first)}" in message
+    assert f"recorded in {tmp_path / 'checksums.csv'}; to accept the new file, set weights_sha256, or delete" in message
+    # the configured checksum is the only one that counts
+    fetch("mobilenetv3_small_050", sha256=sha256(other))
+    (tmp_path / "weights" / "stored.safetensors").unlink()
+    (tmp_path / "checksums.csv").unlink()
+    fetch("mobilenetv3_small_050")
+
+
+def test_local_weights_are_not_recorded(fetch, tmp_path, original):
+    torch.save(original, tmp_path / "mine.pth")
+    fetch(file=tmp_path / "mine.pth")
+    assert not (tmp_path / "checksums.csv").exists()

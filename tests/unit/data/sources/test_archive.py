@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -52,7 +53,8 @@ def fetch(server, tmp_path):
         entry = Dataset(source="archive", urls=[server.add("/a")], subfolder=subfolder, **entry)
         server.add("/a", content)
         destination = tmp_path / "data" / "originals"
-        fetch_archive("mine", entry.model_dump(mode="json"), destination, {"retries": 0} | (settings or {}))
+        settings = {"retries": 0} | (settings or {})
+        fetch_archive("mine", entry.model_dump(mode="json"), destination, settings, tmp_path / "checksums.csv")
         return {
             path.relative_to(destination).as_posix(): path.read_bytes()
             for _, path in image_folder.labelled_files(destination)
@@ -242,7 +244,7 @@ def test_download_from_another_url_is_not_reused(fetch, server, tmp_path):
         fetch(zipped(), images=4)
     other = server.add("/other", zipped(FILES | {"set/b/2.png": b"four"}))
     entry = Dataset(source="archive", urls=[other], subfolder="set", images=4).model_dump(mode="json")
-    fetch_archive("mine", entry, tmp_path / "data" / "originals", {})
+    fetch_archive("mine", entry, tmp_path / "data" / "originals", {}, tmp_path / "checksums.csv")
     assert (tmp_path / "data" / "originals" / "b" / "2.png").read_bytes() == b"four"
 
 
@@ -251,9 +253,10 @@ def test_archive_is_fetched_by_one_process_at_a_time(server, fetch, tmp_path):
     entry = Dataset(source="archive", urls=[server.add("/slow", zipped(), pause=pause)], subfolder="set")
     code = (
         "import json, sys; from entr.data.sources.archive import fetch_archive\n"
-        "fetch_archive('mine', json.loads(sys.argv[1]), sys.argv[2], {})"
+        "fetch_archive('mine', json.loads(sys.argv[1]), sys.argv[2], {}, sys.argv[3])"
     )
-    command = [sys.executable, "-c", code, entry.model_dump_json(), tmp_path / "data" / "originals"]
+    paths = tmp_path / "data" / "originals", tmp_path / "checksums.csv"
+    command = [sys.executable, "-c", code, entry.model_dump_json(), *paths]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, env=environment) as other:
         while not server.requests:
@@ -282,3 +285,86 @@ def test_local_archive_with_a_checksum_mismatch_is_an_error(fetch, tmp_path):
         EntrError, match=r"datasets.mine.path: .*mine.zip: checksum mismatch: md5 is .* provide the correct archive"
     ):
         fetch(b"", path=str(tmp_path / "mine.zip"), checksums=["md5:" + "0" * 32])
+
+
+OTHER = zipped(FILES | {"set/b/1.png": b"replaced"})
+
+
+@pytest.fixture
+def fetch_again(fetch, tmp_path):
+    """Fetch an archive after the result of an earlier fetch, if any, was deleted."""
+
+    def run(content, **entry):
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        return fetch(content, **entry)
+
+    return run
+
+
+def test_first_download_without_a_checksum_is_recorded_and_accepted_again(fetch_again, server, tmp_path):
+    assert fetch_again(zipped()) == UNPACKED
+    header, row = (tmp_path / "checksums.csv").read_text().splitlines()
+    assert header == "source,key,sha256"
+    assert row.startswith(f"{server.address}/a,")
+    assert row.endswith(f",{hashlib.sha256(zipped()).hexdigest()}")
+    assert fetch_again(zipped()) == UNPACKED
+    assert len((tmp_path / "checksums.csv").read_text().splitlines()) == 2
+
+
+def test_download_that_differs_from_the_recorded_one_is_refused_before_it_is_opened(fetch_again, server, tmp_path):
+    fetch_again(zipped())
+    with pytest.raises(EntrError) as error:
+        fetch_again(OTHER)
+    found, recorded = (hashlib.sha256(content).hexdigest() for content in (OTHER, zipped()))
+    assert f"{server.address}/a: checksum mismatch: sha256 is {found}, expected {recorded}" in str(error.value)
+    assert f"first download, recorded in {tmp_path / 'checksums.csv'}; to accept the new file, set " in str(error.value)
+    assert "set datasets.mine.checksums, or delete its row there" in str(error.value)
+    assert not (tmp_path / "data" / "originals").exists()
+    assert fetch_again(zipped()) == UNPACKED
+
+
+def test_mirror_must_provide_the_recorded_archive(fetch_again, server, tmp_path):
+    fetch_again(zipped())
+    mirror = server.add("/mirror", OTHER)
+    entry = Dataset(source="archive", urls=[f"{server.address}/gone", mirror, f"{server.address}/a"], subfolder="set")
+    shutil.rmtree(tmp_path / "data")
+    destination = tmp_path / "data" / "originals"
+    fetch_archive("mine", entry.model_dump(mode="json"), destination, {"retries": 0}, tmp_path / "checksums.csv")
+    assert (destination / "b" / "1.png").read_bytes() == b"three"
+
+
+def test_configured_checksum_overrides_the_recorded_one(fetch_again):
+    fetch_again(zipped())
+    configured = f"sha256:{hashlib.sha256(OTHER).hexdigest()}"
+    assert fetch_again(OTHER, checksums=[configured])["b/1.png"] == b"replaced"
+
+
+def test_deleted_record_accepts_another_download(fetch_again, tmp_path):
+    fetch_again(zipped())
+    (tmp_path / "checksums.csv").unlink()
+    assert fetch_again(OTHER)["b/1.png"] == b"replaced"
+    with pytest.raises(EntrError, match="checksum mismatch"):
+        fetch_again(zipped())
+
+
+def test_archive_from_another_url_is_not_compared_with_the_recorded_one(fetch_again, server, tmp_path):
+    fetch_again(zipped())
+    shutil.rmtree(tmp_path / "data")
+    entry = Dataset(source="archive", urls=[server.add("/version2", OTHER)], subfolder="set").model_dump(mode="json")
+    fetch_archive("mine", entry, tmp_path / "data" / "originals", {}, tmp_path / "checksums.csv")
+    assert (tmp_path / "data" / "originals" / "b" / "1.png").read_bytes() == b"replaced"
+
+
+@pytest.mark.parametrize("content", [b"<html>busy</html>", zipped({"set/a/1.png": b""})], ids=["web page", "one class"])
+def test_download_without_usable_images_is_not_recorded(fetch_again, tmp_path, content):
+    with pytest.raises(EntrError):
+        fetch_again(content)
+    assert not (tmp_path / "checksums.csv").exists()
+    assert fetch_again(zipped()) == UNPACKED
+
+
+def test_local_archive_and_configured_checksum_are_not_recorded(fetch_again, tmp_path):
+    (tmp_path / "mine.zip").write_bytes(zipped())
+    fetch_again(b"", path=str(tmp_path / "mine.zip"))
+    fetch_again(zipped(), checksums=[f"sha256:{hashlib.sha256(zipped()).hexdigest()}"])
+    assert not (tmp_path / "checksums.csv").exists()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import shutil
 import tarfile
 import threading
 
@@ -38,7 +39,8 @@ def fetch(tmp_path):
     def run(name, settings=None, **entry):
         entry = Dataset(source="torchvision", torchvision=name, **entry)
         destination = tmp_path / "data" / "originals"
-        fetch_torchvision("mine", entry.model_dump(mode="json"), destination, settings or {})
+        record = tmp_path / "checksums.csv"
+        fetch_torchvision("mine", entry.model_dump(mode="json"), destination, settings or {}, record)
         return {
             path.relative_to(destination).as_posix(): path.read_bytes()
             for _, path in image_folder.labelled_files(destination)
@@ -163,3 +165,31 @@ def test_unreachable_server_is_an_error(fetch, monkeypatch):
 def test_invalid_entry_is_reported_with_its_key(fetch, name, splits, problem):
     with pytest.raises(EntrError, match=problem):
         fetch(name, splits=splits)
+
+
+@pytest.fixture
+def aircraft(server, monkeypatch):
+    """Serve an archive of FGVCAircraft, of which torchvision knows no checksum."""
+
+    def serve(pixel):
+        files = {f"fgvc-aircraft-2013b/data/images/{number}.jpg": bytes([pixel, number]) for number in range(2)}
+        files["fgvc-aircraft-2013b/data/variants.txt"] = b"707\n727\n"
+        files["fgvc-aircraft-2013b/data/images_variant_trainval.txt"] = b"0 707\n1 727\n"
+        address = server.add("/fgvc-aircraft-2013b.tar.gz", tarred(files))
+        monkeypatch.setattr(torchvision.datasets.FGVCAircraft, "_URL", address)
+
+    return serve
+
+
+def test_archive_without_a_known_md5_must_be_that_of_the_first_download(fetch, aircraft, tmp_path):
+    aircraft(1)
+    assert fetch("FGVCAircraft") == {"707/0-000000.jpg": b"\1\0", "727/0-000001.jpg": b"\1\1"}
+    shutil.rmtree(tmp_path / "data")
+    aircraft(2)
+    problem = r"checksum mismatch of FGVCAircraft: .*2013b\.tar\.gz: sha256 is \w{64}, expected \w{64}; .*s\.csv"
+    for _ in range(2):
+        with pytest.raises(EntrError, match=problem):
+            fetch("FGVCAircraft")
+    assert not (tmp_path / "data" / "originals").exists()
+    (tmp_path / "checksums.csv").unlink()
+    assert fetch("FGVCAircraft")["707/0-000000.jpg"] == b"\2\0"

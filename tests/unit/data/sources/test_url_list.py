@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def fetch(tmp_path):
         destination = tmp_path / "data" / "originals"
         entry = Dataset(source="url_list", path=str(path)).model_dump(mode="json")
         defaults = {"retries": 0, "backoff": 0, "max_failed_fraction": 0.5}
-        fetch_url_list("mine", entry, destination, defaults | (settings or {}))
+        fetch_url_list("mine", entry, destination, defaults | (settings or {}), tmp_path / "checksums.csv")
         return {
             path.relative_to(destination).as_posix(): path.read_bytes()
             for _, path in image_folder.labelled_files(destination)
@@ -119,9 +120,9 @@ def test_interruption_stops_all_downloads(server, tmp_path):
     entry = Dataset(source="url_list", path=str(tmp_path / "list.csv"))
     code = (
         "import json, sys; from entr.data.sources.url_list import fetch_url_list\n"
-        "fetch_url_list('mine', json.loads(sys.argv[1]), sys.argv[2], {})"
+        "fetch_url_list('mine', json.loads(sys.argv[1]), sys.argv[2], {}, sys.argv[3])"
     )
-    command = [sys.executable, "-c", code, entry.model_dump_json(), tmp_path / "originals"]
+    command = [sys.executable, "-c", code, entry.model_dump_json(), tmp_path / "originals", tmp_path / "checksums.csv"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
         while len(server.requests) < 2:
@@ -215,3 +216,35 @@ def test_passwords_in_urls_are_redacted(server, fetch, tmp_path, caplog):
     secret = f"{server.add('/missing', statuses=[404])}?key=secret".replace("//", "//me:secret@")
     fetch(f"{server.add('/r', RED)},a", f"{server.add('/b', BLUE)},b", f"{secret},b")
     assert "secret" not in (tmp_path / "data" / "originals" / "links.csv").read_text() + caplog.text
+
+
+def test_image_that_differs_from_the_recorded_one_is_not_used(server, fetch, tmp_path):
+    lines = [f"{server.add(f'/{number}', (RED, BLUE)[number % 2])},{'ab'[number % 2]}" for number in range(6)]
+    assert len(fetch(*lines)) == 6
+    shutil.rmtree(tmp_path / "data")
+    server.add("/3", RED)
+    assert len(fetch(*lines)) == 5
+    links = pd.read_csv(tmp_path / "data" / "originals" / "links.csv", index_col="line")
+    assert links["status"].to_dict() == dict.fromkeys(range(2, 8), "fetched") | {5: "checksum mismatch"}
+    found, recorded = (hashlib.sha256(content).hexdigest() for content in (RED, BLUE))
+    assert f"sha256 is {found}, expected {recorded}" in links["detail"][5]
+    assert f"recorded in {tmp_path / 'checksums.csv'}; to accept the new file, set the column" in links["detail"][5]
+
+
+def test_checksum_in_the_list_overrides_the_recorded_one(server, fetch, tmp_path):
+    red, blue = server.add("/r", RED), server.add("/b", BLUE)
+    fetch(f"{red},a", f"{blue},b")
+    shutil.rmtree(tmp_path / "data")
+    server.add("/r", BLUE)
+    lines = [f"{red},a,{hashlib.sha256(BLUE).hexdigest()}", f"{blue},b,"]
+    assert fetch(*lines, header="url,label,sha256") == {"a/000002.png": BLUE, "b/000003.png": BLUE}
+
+
+def test_record_of_links_contains_no_secrets_but_tells_queries_apart(server, fetch, tmp_path):
+    server.add("/x", RED)
+    address = f"{server.address}/x".replace("//", "//me:secret@")
+    lines = [f"{address}?id={number},{'ab'[number]}" for number in range(2)]
+    assert len(fetch(*lines)) == 2
+    text = (tmp_path / "checksums.csv").read_text()
+    assert "secret" not in text
+    assert text.count(f"{server.address}/x,") == 2

@@ -52,7 +52,7 @@ class RunEstimate:
     Parameters
     ----------
     started : float
-        When the run started, in seconds since the epoch.
+        When the run started, by `time.perf_counter`.
     plans : mapping
         Training plans by scale, dataset and regime.
     samples : mapping
@@ -95,7 +95,7 @@ class RunEstimate:
                 # the two jobs of the benchmark start like a cell
                 seconds += 2 * (self.imports + units.start)
         seconds += seconds_after_training(self.cores)
-        return (time.time() - self.started + seconds) / SECONDS_PER_HOUR
+        return (time.perf_counter() - self.started + seconds) / SECONDS_PER_HOUR
 
     def unit_times(self, dataset: str, model: str, scale: float) -> UnitTimes:
         """Return the unit times of a dataset, model and scale, measured when first needed."""
@@ -168,7 +168,9 @@ def fit_budget(
         raise EntrError("fit_budget needs a budget; add --config hours=2, for example")
     # the imports of this job take as long as those of a cell
     imports = Clock.from_process_start(torch.device("cpu")).seconds["starting"]
-    started = float(os.environ.get(STARTED_AT, process_start()))
+    # only here by the system clock, because the run may have started on another machine
+    passed = max(0.0, time.time() - float(os.environ.get(STARTED_AT, process_start())))
+    started = time.perf_counter() - passed
     configured = BudgetGrid.model_validate(grid)
     by_scale = {
         scale: {

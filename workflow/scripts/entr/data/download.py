@@ -50,6 +50,7 @@ def download(
     key: str,
     n_bytes: int | None = None,
     checksums: Iterable[str] = (),
+    remedy: str = "correct the URLs, the size or the checksums",
 ) -> None:
     """Download a file from the first of several mirrors that provides it.
 
@@ -71,6 +72,8 @@ def download(
         Expected size in bytes.
     checksums : iterable of str
         Expected checksums, each ``md5:…``, ``sha1:…`` or ``sha256:…`` in hexadecimal.
+    remedy : str
+        What to do, besides running with internet access, for the error message.
 
     Raises
     ------
@@ -100,8 +103,7 @@ def download(
             log.info("%s: downloaded", redact(url))
             return
     raise EntrError(
-        f"{key}: nothing could be downloaded: {'; '.join(problems)}. "
-        "Run this step with internet access, or correct the URLs, the size or the checksums"
+        f"{key}: nothing could be downloaded: {'; '.join(problems)}. Run this step with internet access, or {remedy}"
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,14 +39,14 @@ class Failure:
         """Rule and wildcards, from the path of its log below ``results/logs``."""
         return " ".join(Path(self.logs[0]).with_suffix("").parts[2:]) if self.logs else self.rule
 
-    def has_started(self, since: float) -> bool:
-        """Return whether the job wrote to its log after a time in seconds since the epoch."""
+    def has_started(self, before: Mapping[str, int]) -> bool:
+        """Return whether the job wrote to its log after the modification times `before` were read."""
         log = Path(self.logs[0]) if self.logs else None
-        return log is not None and log.exists() and log.stat().st_mtime >= since
+        return log is not None and log.exists() and log.stat().st_mtime_ns != before.get(str(log))
 
-    def reason(self, since: float) -> str:
+    def reason(self, before: Mapping[str, int]) -> str:
         """Return the error in its log; if there is none, the last line of the log and the executor's message."""
-        if not self.has_started(since):
+        if not self.has_started(before):
             return self.message or "the job never started"
         text = Path(self.logs[0]).read_text(encoding="utf-8", errors="replace")
         if errors := LOGGED_ERROR.findall(text):
@@ -55,6 +55,14 @@ class Failure:
         last_line = f"; last line of its log: {lines[-1]}" if lines else ""
         killed = f"the job ended without an error message: killed, cancelled, or out of time or memory{last_line}"
         return f"{killed} {self.message}" if self.message else killed
+
+
+def modification_times(folder: str | Path) -> dict[str, int]:
+    """Return the modification time of each file in a folder and its subfolders, in ns, by path.
+
+    They are compared with each other but not with a clock, which may be set during a run, and differs between machines.
+    """
+    return {str(path): path.stat().st_mtime_ns for path in Path(folder).rglob("*") if path.is_file()}
 
 
 def parse_log(text: str) -> list[Failure]:
@@ -80,7 +88,7 @@ def _with_field(failure: Failure, name: str, value: str) -> Failure:
 
 
 def describe_failures(
-    logs: Sequence[str | Path], since: float, arguments: Sequence[str], targets: Collection[str]
+    logs: Sequence[str | Path], before: Mapping[str, int], arguments: Sequence[str], targets: Collection[str]
 ) -> list[str]:
     """Describe the failed jobs of a run: name, reason, logs and the command that reruns it.
 
@@ -88,8 +96,8 @@ def describe_failures(
     ----------
     logs : sequence of path
         Log files of the Snakemake run.
-    since : float
-        Start of the run, in seconds since the epoch.
+    before : mapping of str to int
+        The `modification_times` of the logs at the start of the run, by which those of earlier runs are recognised.
     arguments : sequence of str
         Command-line arguments of the run.
     targets : collection of str
@@ -103,11 +111,11 @@ def describe_failures(
     """
     text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     failed = [failure for failure in parse_log(text) if not _has_all_outputs(failure)]
-    failed = [failure for failure in failed if failure.has_started(since)] or failed
+    failed = [failure for failure in failed if failure.has_started(before)] or failed
     options = [argument for argument in arguments if argument not in targets]
     return [
         f"{failure.name}\n"
-        f"  reason: {failure.reason(since)}\n"
+        f"  reason: {failure.reason(before)}\n"
         f"  log:    {', '.join(failure.logs)}\n"
         f"  rerun:  {shlex.join(['snakemake', *failure.outputs[:1], *options])}"
         for failure in failed

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download
+from entr.data.checksum_record import ChecksumRecord
 from entr.data.http_session import open_session
 from entr.jobs.errors import EntrError, one_line
 from entr.jobs.files import atomic_write, sha256
@@ -33,6 +34,7 @@ def fetch_weights(
     model: str,
     destination: str | Path,
     download_settings: Mapping[str, Any],
+    checksum_record: str | Path,
     *,
     file: str | Path | None = None,
     sha256: str | None = None,
@@ -51,12 +53,14 @@ def fetch_weights(
         that another run resumes it.
     download_settings : mapping
         The section ``download`` of the configuration.
+    checksum_record : path
+        File of a `ChecksumRecord`, by which downloads are verified if `sha256` is not given.
     file : path, optional
         A local safetensors or PyTorch file. By default ImageNet weights are downloaded: torchvision's
         `IMAGENET1K_V1`, or the default weights of timm.
     sha256 : str, optional
-        Expected SHA-256 of the file. By default the digits in the file name are compared, as in
-        ``resnet18-f37072fd.pth``.
+        Expected SHA-256 of the file. By default the digits in the file name, as in ``resnet18-f37072fd.pth``, and the
+        recorded checksum are compared.
 
     Raises
     ------
@@ -67,13 +71,14 @@ def fetch_weights(
     """
     destination = Path(destination)
     cache = destination.with_name(f".{destination.name}.download")
+    record = None if file or sha256 else ChecksumRecord(checksum_record)
     with exclusive_lock(destination.with_name(f".{destination.name}.lock"), f"fetching the weights of {model}"):
         if file:
             source = _local_file(model, file)
         else:
             source = _download(model, cache, DownloadSettings.model_validate(download_settings))
         try:
-            digest = _verify_sha256(model, source, sha256)
+            digest = _verify_sha256(model, source, sha256, record)
             state = _read(source.path, model)
         finally:
             # a complete download with a wrong content would be as wrong in the next run
@@ -82,6 +87,8 @@ def fetch_weights(
         metadata = {"source": source.origin, "sha256": digest}
         with atomic_write(destination, "wb") as opened:
             opened.write(save({name: tensor.clone().contiguous() for name, tensor in state.items()}, metadata))
+        if record:
+            record.add({source.origin: digest})
     log.info("%s: weights stored (from %s)", model, source.origin)
 
 
@@ -142,8 +149,8 @@ def weights_address(model: str) -> str | tuple[str, str]:
     )
 
 
-def _verify_sha256(model: str, source: _Source, expected: str | None) -> str:
-    """Return the SHA-256 of a file, after comparing it with the configuration or with its name."""
+def _verify_sha256(model: str, source: _Source, expected: str | None, record: ChecksumRecord | None) -> str:
+    """Return the SHA-256 of a file, after comparing it with the configuration, or with its name and the record."""
     digest = sha256(source.path)
     in_name = SHA256_IN_NAME.search(source.path.name)
     required = (expected or (in_name[1] if in_name else "")).lower()
@@ -153,6 +160,12 @@ def _verify_sha256(model: str, source: _Source, expected: str | None) -> str:
         raise EntrError(
             f"weights: checksum mismatch of the weights of {model} from {source.origin}: the SHA-256 is {digest}, but "
             f"{reference} says {required}; {remedy}, or fetch the file again"
+        )
+    recorded = record.find([source.origin]) if record else None
+    if record and recorded not in {None, digest}:
+        raise EntrError(
+            f"weights: checksum mismatch of the weights of {model} from {source.origin}: the SHA-256 is {digest}, "
+            f"expected {recorded}; {record.remedy('weights_sha256')}"
         )
     if not required:
         log.warning(

@@ -11,6 +11,7 @@ from entr.config.training_plan import Plan
 from entr.devices import torch_device
 from entr.jobs.files import atomic_write, sha256
 from entr.jobs.locks import exclusive_lock
+from entr.jobs.system_clock import refuse_files_from_the_future
 from entr.jobs.tables import write_table
 from entr.metrics.cell_metrics import METRICS_FILE, Cell, Metrics
 from entr.models import architectures
@@ -64,8 +65,10 @@ def train_cell(
     ------
     EntrError
         If the device is missing or too small, the weights do not match the model, the loss is not
-        finite, or another process trains the same cell.
+        finite, the system clock was set back to before the images were packed, or another process
+        trains the same cell.
     """
+    refuse_files_from_the_future([pixels, manifest, split, *([weights] if weights else [])])
     with exclusive_lock(lock_path(checkpoint), f"the cell {cell}"):
         clock = Clock.from_process_start(torch.device("cpu"))
         with clock.on("waiting"):

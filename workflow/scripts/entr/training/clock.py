@@ -1,4 +1,7 @@
-"""Clocks: where the time of a cell goes."""
+"""Clocks: where the time of a cell goes.
+
+Every duration is measured by a monotonic clock, which neither setting the system clock nor daylight saving changes.
+"""
 
 import time
 from collections import defaultdict
@@ -6,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psutil
 import torch
 from fastai.callback.core import Callback
 
 from entr.devices import torch_device
+from entr.jobs.process import process_age
 from entr.metrics.cell_metrics import Seconds
 
 
@@ -27,8 +30,7 @@ class Clock:
     @classmethod
     def from_process_start(cls, device: torch.device) -> "Clock":
         """Return a clock that includes the time in which Python and its packages were loaded."""
-        # not negative if the system clock was set back meanwhile
-        age = max(0.0, time.time() - psutil.Process().create_time())
+        age = process_age()
         clock = cls(device, time.perf_counter() - age)
         clock.seconds["starting"] = age
         return clock

@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download
+from entr.data.checksum_record import ChecksumRecord
 from entr.data.image_folder import is_hidden
 from entr.data.sources import staging
 from entr.jobs.errors import EntrError, one_line
@@ -50,7 +51,11 @@ class Member:
 
 
 def fetch_archive(
-    name: str, entry: Mapping[str, Any], destination: str | Path, download_settings: Mapping[str, Any]
+    name: str,
+    entry: Mapping[str, Any],
+    destination: str | Path,
+    download_settings: Mapping[str, Any],
+    checksum_record: str | Path,
 ) -> None:
     """Download an archive unless it is a local file, verify it, and extract its images.
 
@@ -65,6 +70,8 @@ def fetch_archive(
         the images are extracted. After an error, it is kept if it has a checksum or is not to blame.
     download_settings : mapping
         The section ``download`` of the configuration.
+    checksum_record : path
+        File of a `ChecksumRecord`, by which a download without a configured checksum is verified.
 
     Raises
     ------
@@ -74,23 +81,16 @@ def fetch_archive(
     """
     settings = DownloadSettings.model_validate(download_settings)
     archive = _local_archive(name, entry) if entry["path"] else staging.download_cache(destination) / _cache_name(entry)
+    record = None if entry["path"] or entry["checksums"] else ChecksumRecord(checksum_record)
     with staging.staged_originals(name, entry, destination) as folder:
         if not entry["path"]:
-            download.download(
-                entry["urls"],
-                archive,
-                settings,
-                key=f"datasets.{name}.urls",
-                n_bytes=entry["bytes"],
-                checksums=entry["checksums"],
-            )
+            _download(name, entry, archive, settings, record)
         if not entry["checksums"]:
+            digest = sha256(archive)
             log.warning(
                 "no checksum configured for the archive of %s; "
                 "to pin this file, set datasets.%s.checksums: [sha256:%s]",
-                name,
-                name,
-                sha256(archive),
+                *(name, name, digest),
             )
         try:
             unpack(archive, folder, settings, entry["subfolder"], entry["label_regex"])
@@ -104,6 +104,26 @@ def fetch_archive(
                 f"datasets.{name}: {file} is a damaged archive ({one_line(error)}); download it again, or use another "
                 "mirror"
             ) from error
+    if record:
+        record.add(dict.fromkeys(entry["urls"], digest))
+
+
+def _download(
+    name: str, entry: Mapping[str, Any], archive: Path, settings: DownloadSettings, record: ChecksumRecord | None
+) -> None:
+    recorded = record.find(entry["urls"]) if record else None
+    remedy = "correct the URLs, the size or the checksums"
+    if record and recorded:
+        remedy = f"correct the URLs or the size; {record.remedy(f'datasets.{name}.checksums')}"
+    download.download(
+        entry["urls"],
+        archive,
+        settings,
+        key=f"datasets.{name}.urls",
+        n_bytes=entry["bytes"],
+        checksums=[f"sha256:{recorded}"] if recorded else entry["checksums"],
+        remedy=remedy,
+    )
 
 
 def _cache_name(entry: Mapping[str, Any]) -> str:

@@ -16,19 +16,28 @@ from PIL import Image
 from torchvision.datasets import VisionDataset
 
 from entr.config.download_settings import DownloadSettings
+from entr.data.checksum_record import ChecksumRecord
 from entr.data.sources import staging
 from entr.jobs.errors import EntrError, one_line
+from entr.jobs.files import sha256
 
 log = logging.getLogger("entr")
 
+ARCHIVES = {".bz2", ".gz", ".mat", ".tar", ".tgz", ".xz", ".zip"}
+"""Suffixes of the files that torchvision downloads."""
+
 
 def fetch_torchvision(
-    name: str, entry: Mapping[str, Any], destination: str | Path, download_settings: Mapping[str, Any]
+    name: str,
+    entry: Mapping[str, Any],
+    destination: str | Path,
+    download_settings: Mapping[str, Any],
+    checksum_record: str | Path,
 ) -> None:
     """Download a dataset of torchvision and join its splits.
 
-    torchvision downloads and verifies (MD5) the files itself. Image files are copied unchanged.
-    Datasets without image files, such as CIFAR10, are stored as PNG.
+    torchvision downloads the files itself, and verifies those whose MD5 it knows. Image files are copied
+    unchanged. Datasets without image files, such as CIFAR10, are stored as PNG.
 
     Parameters
     ----------
@@ -42,25 +51,31 @@ def fetch_torchvision(
         until the folder is complete. The next run reuses it if torchvision had finished with it.
     download_settings : mapping
         The section ``download`` of the configuration, of which only ``timeout`` is used.
+    checksum_record : path
+        File of a `ChecksumRecord`, by which the downloaded archives are verified before an image is used.
 
     Raises
     ------
     EntrError
         If torchvision has no such classification dataset, rejects the arguments, or cannot
-        download it.
+        download it, or if an archive differs from the first download.
     """
     cache = staging.download_cache(destination)
     timeout = DownloadSettings.model_validate(download_settings).timeout
     key = f"datasets.{name}"
     dataset_class = _dataset_class(entry["torchvision"], key)
+    record = ChecksumRecord(checksum_record)
+    checksums: dict[str, str] = {}
     with staging.staged_originals(name, entry, destination) as folder:
         for number, arguments in enumerate(entry["splits"] or [{}]):
             with _emptied_unless_complete(cache), _socket_timeout(timeout):
                 dataset = _download_split(dataset_class, cache, arguments, key)
+                checksums |= _verified_archives(dataset_class, cache, record, key)
             for position, (image, label) in enumerate(_labelled_images(dataset, key)):
                 class_folder = folder / label
                 class_folder.mkdir(exist_ok=True)
                 _store(image, class_folder / f"{number}-{position:06d}")
+    record.add(checksums)
 
 
 @contextmanager
@@ -114,6 +129,24 @@ def _download_split(
         raise EntrError(
             f"{key}: torchvision cannot download {name} ({one_line(error)}); run this step with internet access"
         ) from error
+
+
+def _verified_archives(
+    dataset_class: type[VisionDataset], cache: Path, record: ChecksumRecord, key: str
+) -> dict[str, str]:
+    """Return the SHA-256 of the archives that torchvision has downloaded, after comparing them with the record."""
+    checksums = {}
+    for path in sorted(path for path in cache.rglob("*") if path.suffix in ARCHIVES and path.is_file()):
+        source = f"{dataset_class.__name__}: {path.relative_to(cache)}"
+        checksums[source] = sha256(path)
+        recorded = record.find([source])
+        if recorded not in {None, checksums[source]}:
+            raise EntrError(
+                f"{key}: checksum mismatch of {source}: sha256 is {checksums[source]}, expected {recorded}; the "
+                f"expected SHA-256 is that of the first download, recorded in {record.path}; to accept the new file, "
+                "delete its row there"
+            )
+    return checksums
 
 
 def _labelled_images(dataset: VisionDataset, key: str) -> Iterator[tuple[Path | Image.Image, str]]:

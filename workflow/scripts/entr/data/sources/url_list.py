@@ -20,9 +20,11 @@ from tqdm import tqdm
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download, image_formats
+from entr.data.checksum_record import ChecksumRecord
 from entr.data.http_session import open_session
 from entr.data.sources import staging
 from entr.jobs.errors import EntrError
+from entr.jobs.files import sha256
 from entr.jobs.tables import write_table
 
 log = logging.getLogger("entr")
@@ -59,7 +61,11 @@ class Link:
 
 
 def fetch_url_list(
-    name: str, entry: Mapping[str, Any], destination: str | Path, download_settings: Mapping[str, Any]
+    name: str,
+    entry: Mapping[str, Any],
+    destination: str | Path,
+    download_settings: Mapping[str, Any],
+    checksum_record: str | Path,
 ) -> None:
     """Download the images of a URL list.
 
@@ -76,6 +82,8 @@ def fetch_url_list(
         report are kept in `download_cache`, so that the next run fetches only the rest.
     download_settings : mapping
         The section ``download`` of the configuration.
+    checksum_record : path
+        File of a `ChecksumRecord`, by which images without a checksum in the list are verified.
 
     Raises
     ------
@@ -85,16 +93,19 @@ def fetch_url_list(
     settings = DownloadSettings.model_validate(download_settings)
     cache = staging.download_cache(destination)
     key = f"datasets.{name}.path"
+    record = ChecksumRecord(checksum_record)
     with staging.staged_originals(name, entry, destination) as folder:
-        links = download_links(mark_unusable(read_url_list(entry["path"], key)), cache, settings)
+        links = download_links(mark_unusable(read_url_list(entry["path"], key)), cache, settings, record)
         _write_report(cache / "links.csv", links)
         _check_failures(links, settings, key, cache / "links.csv")
-        for link in links:
-            if link.status == "fetched":
-                class_folder = folder / link.label
-                class_folder.mkdir(exist_ok=True)
-                shutil.copyfile(_cached_file(cache, link), class_folder / f"{link.line:06d}{link.suffix}")
+        fetched = [link for link in links if link.status == "fetched"]
+        checksums = {link.url: sha256(_cached_file(cache, link)) for link in fetched if not link.sha256}
+        for link in fetched:
+            class_folder = folder / link.label
+            class_folder.mkdir(exist_ok=True)
+            shutil.copyfile(_cached_file(cache, link), class_folder / f"{link.line:06d}{link.suffix}")
         _write_report(folder / "links.csv", links)
+    record.add(checksums)
 
 
 def read_url_list(path: str | Path, key: str) -> list[Link]:
@@ -164,7 +175,9 @@ def _mark(link: Link, labels: set[str], earlier_urls: set[str]) -> Link:
     return link
 
 
-def download_links(links: Sequence[Link], cache: Path, settings: DownloadSettings) -> list[Link]:
+def download_links(
+    links: Sequence[Link], cache: Path, settings: DownloadSettings, record: ChecksumRecord
+) -> list[Link]:
     """Download the pending links in parallel, with a limit per host.
 
     Parameters
@@ -176,6 +189,8 @@ def download_links(links: Sequence[Link], cache: Path, settings: DownloadSetting
         downloaded again.
     settings : DownloadSettings
         Timeouts, retries and limits.
+    record : ChecksumRecord
+        Checksums that links without one in the list have to match.
 
     Returns
     -------
@@ -190,7 +205,7 @@ def download_links(links: Sequence[Link], cache: Path, settings: DownloadSetting
         ThreadPoolExecutor(settings.connections) as pool,
         _set_on_error(stop),
     ):
-        results = pool.map(lambda queue: _download_queue(queue, cache, settings, progress, stop), queues)
+        results = pool.map(lambda queue: _download_queue(queue, cache, settings, record, progress, stop), queues)
         downloaded = {link.line: link for of_queue in results for link in of_queue}
     return [downloaded.get(link.line, link) for link in links]
 
@@ -218,7 +233,12 @@ def _set_on_error(stop: threading.Event) -> Iterator[None]:
 
 
 def _download_queue(
-    queue: Sequence[Link], cache: Path, settings: DownloadSettings, progress: tqdm, stop: threading.Event
+    queue: Sequence[Link],
+    cache: Path,
+    settings: DownloadSettings,
+    record: ChecksumRecord,
+    progress: tqdm,
+    stop: threading.Event,
 ) -> list[Link]:
     """Download one link after the other, until the run is interrupted or another thread fails."""
     downloaded = []
@@ -226,23 +246,28 @@ def _download_queue(
         for link in queue:
             if stop.is_set():
                 break
-            downloaded.append(_download_link(session, link, cache, settings))
+            downloaded.append(_download_link(session, link, cache, settings, record))
             progress.update()
     return downloaded
 
 
-def _download_link(session: requests.Session, link: Link, cache: Path, settings: DownloadSettings) -> Link:
+def _download_link(
+    session: requests.Session, link: Link, cache: Path, settings: DownloadSettings, record: ChecksumRecord
+) -> Link:
     file = _cached_file(cache, link)
     try:
         if not file.exists():
             download.download_one(session, link.url, file, settings, limit="max_link_bytes")
     except download.DownloadError as error:
         return replace(link, status="failed", detail=str(error))
+    recorded = None if link.sha256 else record.find([link.url])
+    expected = link.sha256 or recorded
     try:
-        download.verify(file, None, [f"sha256:{link.sha256}"] if link.sha256 else [])
+        download.verify(file, None, [f"sha256:{expected}"] if expected else [])
     except download.DownloadError as error:
         file.unlink()
-        return replace(link, status="checksum mismatch", detail=str(error))
+        remedy = f"; {record.remedy('the column sha256 of the list')}" if recorded else ""
+        return replace(link, status="checksum mismatch", detail=f"{error}{remedy}")
     try:
         with file.open("rb") as content, image_formats.open_image(content) as image:
             return replace(link, status="fetched", suffix=f".{image.format}".lower())
