@@ -215,3 +215,9 @@ def test_passwords_in_urls_are_redacted(server, fetch, tmp_path, caplog):
     secret = f"{server.add('/missing', statuses=[404])}?key=secret".replace("//", "//me:secret@")
     fetch(f"{server.add('/r', RED)},a", f"{server.add('/b', BLUE)},b", f"{secret},b")
     assert "secret" not in (tmp_path / "data" / "originals" / "links.csv").read_text() + caplog.text
+
+
+def test_class_with_the_name_of_the_report_is_refused(server, fetch):
+    red, blue, other = (server.add(f"/{name}", content) for name, content in (("r", RED), ("b", BLUE), ("o", BLUE)))
+    with pytest.raises(EntrError, match=r"line 4, .*: refused \(the class .links\.csv. has the name of the report\)"):
+        fetch(f"{red},a", f"{blue},b", f"{other},links.csv")
