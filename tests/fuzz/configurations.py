@@ -52,7 +52,7 @@ def make_corpus() -> list[bytes]:
         sections += [_dumped({key: value}) for key, value in values.items() if key not in {"control", "grid", "images"}]
     entries = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))["datasets"]
     sections += [_dumped({"datasets": {name: entries[name]}}) for name in entries]
-    sections += [b"seeds: 3\nscale: 0.5\nhours: 2\n", b"weights_sha256: {resnet18: %s}\n" % (b"0" * 64)]
+    sections += [b"seeds: 3\nscale: 0.5\nhours: 2\n", b"weights_sha256: {resnet18: \"%s\"}\n" % (b"0" * 64)]
     sections += [b"download: {timeout: 3, max_files: 10}\nrecommend: {max_seconds: 60}\nsplit: {test: 0.1, folds: 5}\n"]
     return [files[0].read_bytes(), *sections]
 

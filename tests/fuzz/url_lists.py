@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,13 @@ from entr.data.sources.url_list import cached_file, fetch_url_list, mark_unusabl
 from fuzz.damage import damage_bytes, insert_tokens
 from fuzz.target import Target
 
+def _image() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+IMAGE = _image()
 # no link is downloaded, so one connection is enough
 SETTINGS = {"max_failed_fraction": 0.9, "connections": 1, "retries": 0}
 ROWS = [
@@ -24,7 +32,7 @@ ROWS = [
     "https://example.org/1.jpg,rust",
     "https://example.org/ä.jpg,Äpfel & Birnen",
 ]
-WITH_CHECKSUMS = ["URL, Label ,sha256", f"https://example.org/1.jpg,rust,{'0' * 64}", "https://example.org/2.jpg,dent,"]
+WITH_CHECKSUMS = ["URL, Label ,sha256", f"https://example.org/1.jpg,rust,{sha256(IMAGE).hexdigest()}", "https://example.org/2.jpg,dent,"]
 TOKENS = [
     *(b",", b"\"", b"\"\"", b"\n", b"\r", b"\r\n", b"\0", b"\t", b";", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b" "),
     *(b"../../escaped", b"..", b"/proc/self/cwd/escaped", b"links.csv", b".hidden", b"a/b", b"a\\..\\b", b"RUST"),
@@ -42,15 +50,6 @@ def make_corpus() -> list[bytes]:
 
 def damage(random: Random, corpus: Sequence[bytes]) -> bytes:
     return damage_bytes(random, corpus, [insert_tokens(*TOKENS)])
-
-
-def _image() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), "red").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-IMAGE = _image()
 
 
 def read(data: bytes, folder: Path) -> bool:

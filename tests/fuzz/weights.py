@@ -128,7 +128,7 @@ def _with_damaged_head(random: Random, data: bytes) -> bytes:
 
 def read(data: bytes, folder: Path) -> bool:
     """Read initial weights from a local file and store them."""
-    suffix = "pth" if data[:1] in {b"P", b"\x80"} else "safetensors"
+    suffix = "pth" if data[:2] in {b"PK", b"\x80\x02"} else "safetensors"
     file = folder / f"weights.{suffix}"
     file.write_bytes(data)
     pretrained.fetch_weights(MODEL, folder / "stored" / "weights.safetensors", {}, file=file)
