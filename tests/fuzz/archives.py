@@ -10,15 +10,16 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 
+from fuzz.damage import damage_bytes, number
+from fuzz.target import Target
 from PIL import Image
 
 from entr.config.schema import Dataset
 from entr.data.sources.archive import fetch_archive
-from fuzz.damage import damage_bytes, number
-from fuzz.target import Target
 
 SETTINGS = {"max_bytes": 2**24, "max_files": 1000}
 
@@ -61,9 +62,7 @@ FILES = {
 }
 
 
-def zipped(
-    files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, mode: int = 0, comment: bytes = b""
-) -> bytes:
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, mode: int = 0, comment: bytes = b"") -> bytes:
     """Return a zip archive; `mode` is the Unix type and permissions of each file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as opened:
@@ -97,6 +96,10 @@ def padded(content: bytes) -> bytes:
 
 Entry = tuple[bytearray, bytes]
 """The header and the padded content of a member of a tar archive."""
+
+
+MAX_TAR_BYTES = 4 * 10**6
+"""Changes of several kinds could together make an archive that takes most of the memory."""
 
 
 def _entries(tar: bytes) -> list[Entry]:
@@ -261,6 +264,8 @@ def _damaged_tar(random: Random) -> bytes:
             entries[at:at] = [entries[at]] * random.choice([1, 2, 1001])
         elif len(entries) > 1:
             del entries[at]
+    sizes = accumulate(512 + len(content) for _, content in entries)
+    entries = [entry for entry, size in zip(entries, sizes, strict=True) if size <= MAX_TAR_BYTES]
     return _joined(entries, random.choice([bytes(1024), bytes(1024), bytes(1024), bytes(512), b"", bytes(10_240)]))
 
 

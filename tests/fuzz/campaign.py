@@ -73,9 +73,14 @@ def _run_worker(campaign: Campaign, arguments: Sequence[str]) -> int | None:
     path = os.pathsep.join([str(ROOT / "workflow" / "scripts"), str(ROOT / "tests")])
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
-            **{"PYTHONPATH": path, "TMPDIR": folder, "XDG_CACHE_HOME": folder, "PYTHONHASHSEED": "0"},
+            "PYTHONPATH": path,
+            "TMPDIR": folder,
+            "XDG_CACHE_HOME": folder,
+            "PYTHONHASHSEED": "0",
             # each thread would reserve address space, which is limited
-            **{"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            "MALLOC_ARENA_MAX": "1",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
         }
         command = [sys.executable, "-m", "fuzz.worker", campaign.target, str(Path(folder, "watched")), *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")

@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 from configurations import CATALOGUE, FILES, PAPER, merged
 from conftest import ROOT
+from fuzz.damage import damage_bytes, insert_tokens, number
+from fuzz.target import Target
 from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
 from entr.config import budget
 from entr.config.validation import validate_config
 from entr.jobs.errors import EntrError
-from fuzz.damage import damage_bytes, insert_tokens, number
-from fuzz.target import Target
 
 OWN = Path("fuzzed.yaml")
 HOSTILE_TEXTS = [
@@ -30,7 +30,7 @@ HOSTILE_TEXTS = [
 ]
 TOKENS = [
     *(b"\n", b":", b": ", b"- ", b"&a ", b"*a", b"!!binary ", b"!!python/tuple ", b"!!set ", b"!!timestamp ", b"? "),
-    *(b"{", b"}", b"[", b"]", b"'", b"\"", b"#", b"%", b"@", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"| ", b"> "),
+    *(b"{", b"}", b"[", b"]", b"'", b'"', b"#", b"%", b"@", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"| ", b"> "),
     *(b"null", b"~", b"true", b"no", b".inf", b"-.inf", b".nan", b"1e400", b"1e-400", b"---\n", b"...\n", b"<<: "),
     *(b"2020-13-45", b"12:30:45", b"&a [*a]", b"seeds: 1000000000\n", b"cycles: 1000000000"),
     *(b"0x" + b"f" * 5000, b"9" * 4400, b"  "),
@@ -52,12 +52,12 @@ def make_corpus() -> list[bytes]:
         sections += [_dumped({key: value}) for key, value in values.items() if key not in {"control", "grid", "images"}]
     entries = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))["datasets"]
     sections += [_dumped({"datasets": {name: entries[name]}}) for name in entries]
-    sections += [b"seeds: 3\nscale: 0.5\nhours: 2\n", b"weights_sha256: {resnet18: \"%s\"}\n" % (b"0" * 64)]
+    sections += [b"seeds: 3\nscale: 0.5\nhours: 2\n", b'weights_sha256: {resnet18: "%s"}\n' % (b"0" * 64)]
     sections += [b"download: {timeout: 3, max_files: 10}\nrecommend: {max_seconds: 60}\nsplit: {test: 0.1, folds: 5}\n"]
     return [files[0].read_bytes(), *sections]
 
 
-def _dumped(values: Any) -> bytes:  # noqa: ANN401  a value of YAML
+def _dumped(values: Any) -> bytes:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
 
 
@@ -100,7 +100,7 @@ def _damage_values(random: Random, values: dict[Any, Any], corpus: Sequence[byte
         values[name] = _hostile_value(random)
 
 
-def _places(node: Any) -> Any:  # noqa: ANN401  a value of YAML
+def _places(node: Any) -> Any:
     """Yield every mapping or list in a value, with each of its keys."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in list(items):
@@ -108,7 +108,7 @@ def _places(node: Any) -> Any:  # noqa: ANN401  a value of YAML
         yield from _places(value)
 
 
-def _hostile_value(random: Random) -> Any:  # noqa: ANN401  a value of YAML
+def _hostile_value(random: Random) -> Any:
     value = random.choice(
         [
             *(number(random), float(number(random) % 2**64), random.choice(HOSTILE_TEXTS), random.random(), math.inf),

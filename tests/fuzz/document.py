@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 from conftest import ROOT
+from fuzz import targets
+from fuzz.campaign import REGRESSIONS, Campaign
 
 from entr.jobs.files import atomic_write
 from entr.jobs.tables import read_table, write_table
-from fuzz import targets
-from fuzz.campaign import REGRESSIONS, Campaign
 
 PAGE = ROOT / "docs" / "robustness.md"
 TABLE = ROOT / "docs" / "fuzzing.csv"

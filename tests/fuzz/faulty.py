@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from entr.jobs.errors import EntrError
 from fuzz.target import Target
+
+from entr.jobs.errors import EntrError
 
 MEMORY = 2**26
 

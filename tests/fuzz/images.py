@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from fuzz.damage import damage_bytes
+from fuzz.target import Target
 from PIL import Image
 
 from entr.config.schema import Images
 from entr.data.downscale import Rejected, downscale_file
-from fuzz.damage import damage_bytes
-from fuzz.target import Target
 
 SETTINGS = Images().model_dump()
 WIDTH, HEIGHT = 24, 20

@@ -8,18 +8,18 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+from fuzz.damage import damage_bytes, insert_tokens, number
+from fuzz.target import Target
 from PIL import Image
 
 from entr.config.schema import Images
 from entr.data.downscale import downscale_dataset
 from entr.data.pack import pack_images
 from entr.data.split import split_dataset
-from fuzz.damage import damage_bytes, insert_tokens, number
-from fuzz.target import Target
 
 IMAGES_PER_CLASS = 4
 TOKENS = [
-    *(b",", b"\"", b"\n", b"\r", b"\0", b"\xff", b"nan", b"inf", b"-1", b"1e400", b"0x10", b"True", b"False", b"1.5"),
+    *(b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"nan", b"inf", b"-1", b"1e400", b"0x10", b"True", b"False", b"1.5"),
     *(b"../../escaped.png", b"/proc/self/cwd/escaped", b"\n\n", b",,,", b"image", b"label", b"height", b"class"),
     *(b"99999999999999999999", b"a/000000.png", b"b/000004.png", b"2020-01-01", b"\xef\xbb\xbf", b"# ", b"-0", b" "),
     *(b"1_000", b"x" * 300),

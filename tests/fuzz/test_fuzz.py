@@ -36,7 +36,7 @@ def test_many_damaged_inputs_are_accepted_or_refused_with_one_clear_error(name):
     check(name, targets.load(name).inputs)
 
 
-@pytest.mark.parametrize("name", targets.NAMES)
+@pytest.mark.parametrize("name", sorted(folder.name for folder in campaign.REGRESSIONS.iterdir()))
 def test_input_that_once_revealed_a_fault_reveals_none(name):
     files = sorted((campaign.REGRESSIONS / name).glob("*"))
     result = campaign.run_files(name, files)

@@ -6,13 +6,14 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+from fuzz.damage import damage_bytes, insert_tokens
+from fuzz.target import Target
 from PIL import Image
 
 from entr.config.schema import Dataset
 from entr.data.sources import staging
 from entr.data.sources.url_list import cached_file, fetch_url_list, mark_unusable, read_url_list
-from fuzz.damage import damage_bytes, insert_tokens
-from fuzz.target import Target
+
 
 def _image() -> bytes:
     buffer = io.BytesIO()
@@ -32,13 +33,17 @@ ROWS = [
     "https://example.org/1.jpg,rust",
     "https://example.org/ä.jpg,Äpfel & Birnen",
 ]
-WITH_CHECKSUMS = ["URL, Label ,sha256", f"https://example.org/1.jpg,rust,{sha256(IMAGE).hexdigest()}", "https://example.org/2.jpg,dent,"]
+WITH_CHECKSUMS = [
+    "URL, Label ,sha256",
+    f"https://example.org/1.jpg,rust,{sha256(IMAGE).hexdigest()}",
+    "https://example.org/2.jpg,dent,",
+]
 TOKENS = [
-    *(b",", b"\"", b"\"\"", b"\n", b"\r", b"\r\n", b"\0", b"\t", b";", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b" "),
+    *(b",", b'"', b'""', b"\n", b"\r", b"\r\n", b"\0", b"\t", b";", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b" "),
     *(b"../../escaped", b"..", b"/proc/self/cwd/escaped", b"links.csv", b".hidden", b"a/b", b"a\\..\\b", b"RUST"),
     *(b"x" * 300, "ä".encode() * 128, b"file:///etc/passwd", b"ftp://a/b", b"http://", b"http://[::1"),
     *(b"http://h:99999/", b"http://h:0/", b"http://h:port/", b"http://\xe2\x84\x80.org/", b"http://a@b@c/", b"label"),
-    *(b"sha256", b"x" * 140_000, b"\"" + b"y\n" * 50, b"https://example.org/1.jpg", b",,,,", b"\xe2\x80\xa8"),
+    *(b"sha256", b"x" * 140_000, b'"' + b"y\n" * 50, b"https://example.org/1.jpg", b",,,,", b"\xe2\x80\xa8"),
     *(b"\x1b[2J", b"url", b"'", b"http://[::1]/x"),
 ]
 

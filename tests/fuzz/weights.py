@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 
 import torch
+from fuzz.damage import damage_bytes, insert_tokens, number
+from fuzz.target import Target
 from safetensors.torch import save
 from torch import nn
 
 from entr.models import architectures, pretrained
-from fuzz.damage import damage_bytes, insert_tokens, number
-from fuzz.target import Target
 
 MODEL = "resnet18"
 PICKLES = [
@@ -27,7 +27,7 @@ PICKLES = [
 TOKENS = [
     *(b"F32", b"F64", b"BF16", b"F16", b"I64", b"U16", b"U32", b"BOOL", b"F8_E4M3", b"C64", b"F4", b"shape", b"null"),
     *(b":", b",", b"-1", b"1e9", b"18446744073709551615", b"__metadata__", b"conv1.weight", b"data_offsets"),
-    *(b"\"", b"{", b"}", b"[", b"]"),
+    *(b'"', b"{", b"}", b"[", b"]"),
 ]
 
 

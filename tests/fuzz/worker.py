@@ -20,11 +20,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
+from fuzz import targets
+from fuzz.target import Target
 from hypothesis import HealthCheck, given, settings, strategies
 
 from entr.jobs.errors import EntrError
-from fuzz import targets
-from fuzz.target import Target
 
 MAX_FILE_BYTES = 2**28
 """Size limit on files that reading an input writes."""
@@ -158,7 +158,9 @@ def search(target: Target, count: int, workplace: Workplace) -> dict[str, object
     start, memory = time.perf_counter(), _peak_memory()
     outcomes: list[bool] = []
 
-    @settings(max_examples=count, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(strategies.randoms(use_true_random=False))
     def check(random: Random) -> None:
         data = target.damage(random, target.corpus)

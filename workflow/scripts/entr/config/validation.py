@@ -70,7 +70,8 @@ def _error(location: str, problem: str) -> EntrError:
 def _reject_extremes(values: Mapping[str, Any], files: Sequence[str | Path]) -> None:
     """Raise an error if there are too many values, before anything visits all of them, or too large integers."""
     for key, value in values.items():
-        count, remaining = 0, [((key,), value)]
+        count = 0
+        remaining: list[tuple[tuple[Any, ...], Any]] = [((key,), value)]
         while remaining:
             path, node = remaining.pop()
             if isinstance(node, int) and abs(node) > MAX_INTEGER:

@@ -286,7 +286,7 @@ def _tar_members(archive: tarfile.TarFile, stream: _LimitedMetadata) -> Iterator
         if info is None:
             break
         # tarfile keeps every member, with a copy of the metadata that all members share
-        archive.members.clear()
+        archive.members.clear()  # type: ignore[attr-defined]  # not in the stubs of typeshed
         if not (info.isreg() or info.isdir()):
             raise RejectedArchiveError(f"{info.name!r} is a link or a device")
         if info.issparse():
