@@ -70,21 +70,28 @@ def _error(location: str, problem: str) -> EntrError:
 def _reject_extremes(values: Mapping[str, Any], files: Sequence[str | Path]) -> None:
     """Raise an error if there are too many values, before anything visits all of them, or too large integers."""
     for key, value in values.items():
-        count = 0
-        remaining: list[tuple[tuple[Any, ...], Any]] = [((key,), value)]
-        while remaining:
-            path, node = remaining.pop()
+        if _is_too_large(value):
+            own = (file for file in reversed(files) if _is_too_large(_value_at(_read(file), (key,))))
+            raise _error(
+                f"{next(map(os.path.relpath, own), '--config')}: {shown(key, str)}",
+                f"has more than {MOST_VALUES} values or {MOST_LEVELS} levels; remove values, or aliases (*name)",
+            )
+        for path, node in _descendants(value):
             if isinstance(node, int) and abs(node) > MAX_INTEGER:
-                raise _error(_location(path, values, files), "has more than 64 bits; give a smaller number")
-            children = _children(node)
-            count += len(children)
-            if count > MOST_VALUES or len(path) > MOST_LEVELS:
-                own = (file for file in reversed(files) if _value_at(_read(file), (key,)) is not None)
-                raise _error(
-                    f"{next(map(os.path.relpath, own), '--config')}: {shown(key, str)}",
-                    f"has more than {MOST_VALUES} values or {MOST_LEVELS} levels; remove values, or aliases (*name)",
-                )
-            remaining.extend(((*path, part), child) for part, child in children)
+                raise _error(_location((key, *path), values, files), "has more than 64 bits; give a smaller number")
+
+
+def _is_too_large(value: Any) -> bool:  # noqa: ANN401  a value of YAML
+    return any(number > MOST_VALUES or len(path) >= MOST_LEVELS for number, (path, _) in enumerate(_descendants(value)))
+
+
+def _descendants(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:  # noqa: ANN401  a value of YAML
+    """Yield a value and all values in it, with their keys and positions, endlessly if it contains itself."""
+    remaining: list[tuple[tuple[Any, ...], Any]] = [((), value)]
+    while remaining:
+        path, node = remaining.pop()
+        yield path, node
+        remaining.extend(((*path, part), child) for part, child in _children(node))
 
 
 def _children(node: Any) -> Sequence[tuple[Any, Any]]:  # noqa: ANN401  a value of YAML

@@ -87,7 +87,7 @@ def read_columns(path: str | Path, /, **types: type[str] | type[int] | type[bool
         column = table[name]
         is_valid = {
             # a row that ends early has no text in its last columns
-            str: name in TEXT and column.notna().all(),
+            str: name in TEXT and column.notna().all() and (column != "").all(),
             int: is_integer_dtype(column) and column.min() >= 0,
             bool: is_bool_dtype(column),
         }
