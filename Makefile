@@ -82,6 +82,11 @@ format: .venv/lock  ## format all code
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# INPUT is the kind and number of a single input to repeat, such as INPUT='archives 17'.
+.PHONY: fuzz
+fuzz: .venv/lock  ## read 100,000 damaged inputs, and update docs/robustness.md
+	OMP_NUM_THREADS=1 PYTHONPATH=workflow/scripts:tests $(BIN)/python -m fuzz $(INPUT)
+
 # DATA are directories of images, with one sub-directory per class.
 DATA ?= $(wildcard ../shared/data/neu ../shared/data/flowers)
 .PHONY: benchmark

@@ -13,7 +13,8 @@ if workflow.is_main_process:
         logger.addHandler(ChecksumHandler(checksums))
 
 
-onstart:
+def compact_checksums():
+    """Remove the lines of files that are gone or were made again."""
     try:
         # without the lock, another run may be writing to the file
         if workflow.execution_settings.lock:

@@ -134,10 +134,13 @@ def digests_by_rule():
     return digests | {"plot_figure": code_digest("plot_figure", *figures)}
 
 
-# With its default limit of 100 jobs per second, Snakemake 9.27 starts a thread with every job that finishes, and each of
-# them plans the rest of the grid every second until the run ends. The limit also counts by the system clock: after that
-# is set back, no job would start until it has caught up. A limit from the command line stays.
-onstart:
+def switch_off_default_rate_limit():
+    """Remove Snakemake's limit of 100 jobs per second, unless another one was given on the command line.
+
+    With the limit, Snakemake 9.27 starts a thread with every job that finishes, and each of them plans the rest of the
+    grid every second until the run ends. The limit also counts by the system clock: after that is set back, no job would
+    start until it has caught up.
+    """
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None

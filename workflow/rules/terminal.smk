@@ -33,6 +33,12 @@ def report_failures(logs):
     print(failed_jobs.write_failures(found, "results/failed_jobs.txt"), file=sys.stderr)
 
 
+# Snakemake keeps only one block of each kind
+onstart:
+    switch_off_default_rate_limit()
+    compact_checksums()
+
+
 onsuccess:
     terminal.close(logger)
     report_failures(log)

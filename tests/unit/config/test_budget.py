@@ -59,7 +59,7 @@ def test_too_few_hours_are_an_error_that_states_the_least(config):
 
 def test_damaged_record_is_an_error_that_says_what_to_do(config, tmp_path):
     path = tmp_path / "budget.yaml"
-    for text in ("hours: [", "hours: 2\n"):
+    for text in ("hours: [", "hours: 2\n", "hours: 2020-13-45\n"):
         path.write_text(text)
         with pytest.raises(EntrError, match="is damaged; delete it"):
             budget.read_budget(path, config)

@@ -1,4 +1,7 @@
+import math
+
 import pytest
+import yaml
 from configurations import CATALOGUE, FILES, PAPER, merged
 
 from entr.config.validation import validate_config
@@ -164,3 +167,86 @@ def test_number_of_seeds_replaces_the_seeds_of_the_grid():
 def test_number_of_seeds_has_to_be_a_positive_integer(seeds):
     with pytest.raises(EntrError, match=r"seeds: "):
         validate_config(merged(*FILES, seeds=seeds))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "problem"),
+    [
+        ({"scale": math.inf}, "scale", "finite number"),
+        ({"scale": 101}, "scale", "less than or equal to 100"),
+        ({"scale": 0.001}, "scale", "images would be as small as 2 px"),
+        ({"inference": {"min_seconds": math.inf}}, "inference.min_seconds", "finite number"),
+        ({"images": {"max_side": 2**20}}, "images.max_side", "less than or equal to 65536"),
+        ({"training": {"evaluation_sizes": [2**20]}}, "training.evaluation_sizes.0", "less than or equal to 65536"),
+        ({"regimes": {"gradual": {"upsample_to": 2**20}}}, "regimes.gradual.upsample_to", "less than or equal"),
+        ({"training": {"phases": {"sgdr": {"cycles": 10**9}}}}, "training.phases.sgdr", "more than 10000 epochs"),
+        (
+            {"training": {"phases": {"sgdr": {"cycles": 10**9, "cycle_mult": 9}}}},
+            "training.phases.sgdr",
+            "more than 10000 epochs; lower cycles, cycle_length or cycle_mult",
+        ),
+        ({"seeds": 10**9}, "seeds", "less than or equal to 10000"),
+        ({"seeds": 3, "grid": 5}, "grid", "valid dictionary"),
+        ({"images": "x", "grid": 5}, "grid", "valid dictionary"),
+        ({"images": "x", "datasets": [1]}, "datasets", "valid dictionary"),
+        ({"control": "blur", "regimes": 3}, "control", "blur was renamed in 0.2.0; use upsampled"),
+        ({"grid": {"seeds": [16**5000]}}, "grid.seeds.0", "has more than 64 bits; give a smaller number"),
+        ({"training": {"batch_size": -(16**5000)}}, "training.batch_size", "has more than 64 bits"),
+        ({"training": {"x" * 5000: 1}}, "training", " …"),
+        ({"training": {"a\nb": 1}}, "training.a b", "unknown key 'a\\nb'"),
+        ({"regimes": {"gradual": {"ramp": {"siezs": [1, 2]}}}}, "regimes.gradual.ramp", ""),
+        ({"images": {"folder": "~nobody-of-this-name/x"}}, "images", "does not exist"),
+        ({"images": {"folder": "a\0b"}}, "images", "does not exist"),
+        ({"images": {"folder": "x" * 5000}}, "images", "does not exist"),
+        ({"weights": "x" * 5000}, "weights", "does not exist"),
+        ({"datasets": {"ucm": {"label_regex": "(a{99999999999999})"}}}, "datasets.ucm", "a regular expression with"),
+        ({"datasets": {"ucm": {"label_regex": "(" * 5000}}}, "datasets.ucm", "a regular expression with"),
+        ({"datasets": {"mine": {"source": "folder", "splits": [{"x": b"\xff"}]}}}, "datasets.mine.splits.0.x", "JSON"),
+        ({"datasets": {"ucm": {"training": {"dropout": b"\xff"}}}}, "datasets.ucm.training.dropout", "JSON"),
+    ],
+)
+def test_value_beyond_reason_is_an_error_of_one_line(changes, key, problem):
+    message = error_of(**changes)
+    assert message.startswith(f"--config: {key}")
+    assert problem in message
+    assert len(message) < 2000
+
+
+def nested(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_configuration_that_aliases_make_endless_or_huge_is_an_error(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    lines = ["  - &a0 [1, 1]\n", *(f"  - &a{level} [*a{level - 1}, *a{level - 1}]\n" for level in range(1, 40))]
+    mine.write_text(f"training:\n{''.join(lines)}")
+    with pytest.raises(EntrError, match=r"mine\.yaml: training: has more than 100000 values or 50 levels; remove"):
+        validate_config(merged(FILES[0]) | yaml.safe_load(mine.read_text()), [*FILES, mine])
+    mine.write_text("training: &a [*a]\n")
+    with pytest.raises(EntrError, match=r"mine\.yaml: training: has more than 100000 values or 50 levels; remove"):
+        validate_config(merged(FILES[0]) | yaml.safe_load(mine.read_text()), [*FILES, mine])
+    with pytest.raises(EntrError, match=r"--config: training: has more than 100000 values or 50 levels; remove"):
+        validate_config(merged(*FILES) | {"training": nested(51)}, FILES)
+
+
+def test_error_in_a_file_that_only_snakemake_reads_is_reported(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text('{"scale":\t0}')
+    with pytest.raises(EntrError, match=r"scale: .*greater than 0"):
+        validate_config(merged(*FILES, scale=0), [*FILES, mine])
+
+
+def test_number_that_is_not_one_is_located_in_its_file(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("scale: .nan\n")
+    with pytest.raises(EntrError, match=r"mine\.yaml: scale: "):
+        validate_config(merged(*FILES, mine), [*FILES, mine])
+
+
+def test_duplicates_among_many_seeds_are_found():
+    seeds = list(range(50_000))
+    with pytest.raises(EntrError, match=r"grid\.seeds: 5 is listed more than once"):
+        validate_config(merged(*FILES, grid={"seeds": [*seeds, 5]}), FILES)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from entr.config.schema import Images
 from entr.data import image_folder
-from entr.data.decode import downscale_image
+from entr.data.decode import MAX_PAGES, downscale_image
 from entr.data.downscale import downscale_dataset
 from entr.jobs.errors import EntrError
 
@@ -168,6 +168,33 @@ def test_first_frame_of_an_animation_is_used_and_counted(downscale, tmp_path):
     assert manifest["frames"].tolist() == [3]
     with Image.open(tmp_path / "images" / manifest["image"][0]) as small:
         assert small.getpixel((10, 10)) == (255, 0, 0)
+
+
+def tiff_of_overlapping_pages(pages):
+    """Return a TIFF file in which the directory of each page begins 12 bytes after the previous one and overlaps it."""
+    first = bytearray(saved(Image.new("L", (20, 20)), "TIFF"))
+    first += bytes(len(first) % 2)
+    start, count = len(first), pages + 3
+    (directory,) = struct.unpack_from("<I", first, 4)
+    (n_entries,) = struct.unpack_from("<H", first, directory)
+    struct.pack_into("<I", first, directory + 2 + 12 * n_entries, start)
+    skipped = struct.pack("<HHIHH", 0, 0, 0, 0, count)
+    # width, height and position of the pixels, which every page shares
+    shared = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in ((256, 20), (257, 20), (273, 8))]
+    links = [struct.pack("<III", start + 12 * page if page < pages else 0, 0, 0) for page in range(1, pages + 1)]
+    return bytes(first) + struct.pack("<H", count) + skipped * pages + b"".join([*shared, *links])
+
+
+def test_pages_of_a_tiff_file_are_counted_up_to_a_limit(downscale):
+    """Counting a thousand of them would take a million steps, and seconds; of ten thousand, minutes."""
+    pages = [Image.new("L", (20, 20)) for _ in range(3)]
+    manifest, _ = downscale(
+        {
+            "a/scan.tif": saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]),
+            "a/hostile.tif": tiff_of_overlapping_pages(1000),
+        }
+    )
+    assert manifest["frames"].tolist() == [MAX_PAGES, 3]
 
 
 @settings(max_examples=40)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from entr.jobs.errors import EntrError
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, read_table, write_table
 
 CELL = "results/cells/ucm/resnet18/gradual/seed0"
 
@@ -75,3 +75,28 @@ def test_failed_write_keeps_the_previous_table(tmp_path):
     with pytest.raises(AttributeError):
         write_table(None, tmp_path / "table.csv")
     assert read_table(tmp_path / "table.csv")["seed"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("image,height\na.png,3\n", "the column validation is missing"),
+        ("image,height,validation\n", "it has no rows"),
+        ("image,height,validation\na.png,tall,True\n", "a value in the column height is not a number of 0 or more"),
+        ("image,height,validation\na.png,,True\n", "a value in the column height is not a number of 0 or more"),
+        ("image,height,validation\na.png,-3,True\n", "a value in the column height is not a number of 0 or more"),
+        ("image,height,validation\na.png,1.5,True\n", "a value in the column height is not a number of 0 or more"),
+        ("image,height,validation\na.png,3,1\n", "a value in the column validation is not True or False"),
+        ("height,validation,image\n3,True\n", "a value in the column image is not text"),
+    ],
+)
+def test_table_without_the_columns_that_are_used_is_damaged(tmp_path, content, problem):
+    (tmp_path / "table.csv").write_text(content)
+    with pytest.raises(EntrError, match=rf"table\.csv is damaged \({problem}\); delete it and run again"):
+        read_columns(tmp_path / "table.csv", image=str, height=int, validation=bool)
+
+
+def test_table_with_the_columns_that_are_used_is_returned_with_all_columns(tmp_path):
+    table = pd.DataFrame({"image": ["1", "nan"], "height": [0, 3], "validation": [True, False], "note": ["", "x"]})
+    write_table(table, tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(read_columns(tmp_path / "table.csv", image=str, height=int, validation=bool), table)

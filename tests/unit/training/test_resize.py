@@ -8,6 +8,8 @@ from torchvision.transforms.v2 import functional
 from entr.config.training import Augmentation
 from entr.config.training_plan import Batch
 from entr.devices import torch_device
+from entr.jobs.errors import EntrError
+from entr.jobs.tables import read_table, write_table
 from entr.training.augmentation import AugmentationParams
 from entr.training.batches import CropDataset, make_loader
 from entr.training.resize import PackedImages, ResizedImages, resize_bilinear, resize_images
@@ -108,3 +110,32 @@ def test_resizing_is_identical_to_that_of_torchvision(height, width):
     images = torch.randint(0, 256, (3, 3, 61, 97), generator=generator, dtype=torch.uint8)
     expected = functional.resize(images, [height, width], antialias=True)
     assert torch.equal(resize_bilinear(images, height, width), expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "problem"),
+    [
+        ("manifest", lambda table: table[1:], "its images are not those of"),
+        ("manifest", lambda table: table[::-1], "its images are not those of"),
+        ("manifest", lambda table: table.assign(height=65), "an image has another size than in"),
+        ("manifest", lambda table: table.assign(width=0), "an image has another size than in"),
+        ("manifest", lambda table: table.drop(columns="width"), "the column width is missing"),
+        ("split", lambda table: table.assign(**{"class": table["class"] + 1}), "its numbers of classes do not match"),
+        ("split", lambda table: table.assign(label=np.roll(table["label"], 1)), "its numbers of classes do not"),
+        ("split", lambda table: table.assign(validation="yes"), "a value in the column validation is not True"),
+    ],
+)
+def test_table_that_does_not_match_the_packed_images_is_damaged(dataset, tmp_path, file, change, problem):
+    paths = {name: dataset / f"{name}.csv" for name in ("manifest", "split")}
+    changed = change(read_table(paths[file]))
+    paths[file] = tmp_path / f"{file}.csv"
+    write_table(changed, paths[file])
+    with pytest.raises(EntrError, match=rf"{file}\.csv is damaged \({problem}.*\); delete it and run again"):
+        PackedImages.open(dataset / "pixels.npy", **paths)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x03\x04", b"<html>"])
+def test_damaged_pixels_are_named(dataset, tmp_path, content):
+    (tmp_path / "pixels.npy").write_bytes(content)
+    with pytest.raises(EntrError, match=r"pixels\.npy is damaged"):
+        PackedImages.open(tmp_path / "pixels.npy", dataset / "manifest.csv", dataset / "split.csv")

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import time
+import tracemalloc
 import zipfile
 
 import pytest
@@ -45,6 +46,26 @@ def tarred(files=FILES, compression="", **attributes):
                 setattr(info, key, value)
             opened.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def tar_member(name, content=b"", **attributes):
+    """Return a member of a tar archive, in which the size may be wrong."""
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def tar_of(*members):
+    return b"".join(members) + bytes(1024)
+
+
+def with_changed_field(content, signature, offset, value):
+    """Return a zip archive with another value in a field of 4 bytes of its first record with a signature."""
+    changed = bytearray(content)
+    struct.pack_into("<I", changed, changed.index(signature) + offset, value)
+    return bytes(changed)
 
 
 @pytest.fixture
@@ -127,6 +148,33 @@ MALICIOUS = {
         "compression method is not supported; unpack it yourself",
     ),
     "tar: file that is also a folder": (tarred({"set/a/1": b"1", "set/a/1/2": b"2"}), "two members have the name"),
+    "tar: deep path": (tarred({f"set/a/{'x/' * 200}1": b""}), "has more than 100 folders"),
+    "zip: deep path": (zipped({f"set/a/{'x/' * 200}1": b""}), "has more than 100 folders"),
+    "tar: sparse file": (tarred({"set/a/1": b""}, type=tarfile.GNUTYPE_SPARSE), "is a sparse file; unpack it yourself"),
+    "tar: sparse file of the pax format": (
+        tarred({"set/a/1": b"0\n"}, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}),
+        "is a sparse file; unpack it yourself",
+    ),
+    "tar: map of a sparse file too long": (
+        tarred(
+            {"set/a/1": b"99999\n" + b"0\n" * 99999}, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+        ),
+        "bytes of metadata on one member",
+    ),
+    "tar: negative size of metadata": (
+        tar_of(tar_member("set/a/1", type=tarfile.GNUTYPE_LONGNAME, size=-512), bytes(10_000_000)),
+        "bytes of metadata on one member",
+    ),
+    "tar: many headers of one member": (
+        tar_of(tar_member("x", b"name", type=tarfile.GNUTYPE_LONGNAME) * 1000, tar_member("set/a/1")),
+        "bytes of metadata on one member",
+    ),
+    "zip: bzip2": (zipped(compress_type=zipfile.ZIP_BZIP2), "compression method is not supported; unpack it yourself"),
+    "zip: LZMA": (zipped(compress_type=zipfile.ZIP_LZMA), "compression method is not supported; unpack it yourself"),
+    "zip: later version of the format": (
+        with_changed_field(zipped(), b"PK\1\2", 5, 0x6303),
+        "zip file version 9.9 is not supported; unpack it yourself",
+    ),
 }
 
 
@@ -161,8 +209,21 @@ def test_decompression_bomb_is_rejected_by_its_extracted_size(fetch, tmp_path, p
 
 @pytest.mark.parametrize(
     "content",
-    [zipped()[:-40], tarred(compression="gz")[:-20], tarred()[:700], b"", b"<html>not found</html>"],
-    ids=["truncated zip", "truncated tar.gz", "truncated tar", "empty", "web page"],
+    [
+        *(zipped()[:-40], tarred(compression="gz")[:-20], tarred()[:700], b"", b"<html>not found</html>"),
+        # every member follows the other one, without end
+        tar_of(tar_member("set/.x"), tar_member("set/.y", size=-1024)),
+        tar_of(tar_member("x", b"18 hdrcharset=\xff\xff\n", type=tarfile.XHDTYPE), tar_member("set/a/1")),
+        tar_of(tar_member("x", b"23 GNU.sparse.size=many\n", type=tarfile.XHDTYPE), tar_member("set/a/1")),
+        zipped({"set/a/ä": b""}).replace("ä".encode(), b"\xff\xff", 1),
+        with_changed_field(zipped(), b"PK\1\2", 42, 2**31),
+        with_changed_field(zipped(), b"PK\5\6", 16, 2**31),
+    ],
+    ids=[
+        *("truncated zip", "truncated tar.gz", "truncated tar", "empty", "web page", "tar: negative size"),
+        *("tar: invalid character set", "tar: number in letters", "zip: invalid UTF-8 in a member"),
+        *("zip: member after the end", "zip: member before the start"),
+    ],
 )
 def test_damaged_archive_is_an_error_and_not_kept(fetch, tmp_path, content):
     with pytest.raises(EntrError, match=r"datasets.mine: the download is a damaged archive"):
@@ -223,6 +284,19 @@ def test_missing_checksum_is_a_warning_that_contains_it(fetch, caplog):
     digest = hashlib.sha256(zipped()).hexdigest()
     assert "no checksum configured for the archive of mine; to pin this file, " in caplog.text
     assert f"set datasets.mine.checksums: [sha256:{digest}]" in caplog.text
+
+
+def test_memory_does_not_grow_with_the_number_of_members(fetch):
+    shared = {f"key{number}": "x" for number in range(900)}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", pax_headers=shared) as opened:
+        for number in range(1500):
+            opened.addfile(tarfile.TarInfo(f"set/{'ab'[number % 2]}/{number}"))
+    tracemalloc.start()
+    fetch(buffer.getvalue())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_folders_count_towards_max_files(fetch):

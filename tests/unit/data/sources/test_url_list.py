@@ -248,3 +248,9 @@ def test_record_of_links_contains_no_secrets_but_tells_queries_apart(server, fet
     text = (tmp_path / "checksums.csv").read_text()
     assert "secret" not in text
     assert text.count(f"{server.address}/x,") == 2
+
+
+def test_class_with_the_name_of_the_report_is_refused(server, fetch):
+    red, blue, other = (server.add(f"/{name}", content) for name, content in (("r", RED), ("b", BLUE), ("o", BLUE)))
+    with pytest.raises(EntrError, match=r"line 4, .*: refused \(the class .links\.csv. has the name of the report\)"):
+        fetch(f"{red},a", f"{blue},b", f"{other},links.csv")

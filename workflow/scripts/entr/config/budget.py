@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid
 from entr.config.schema import Config
@@ -116,12 +115,12 @@ def read_budget(path: str | Path, config: Config, images: str | None = None) -> 
         If the file is damaged.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         return None
     try:
-        budget = Budget.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
+        budget = Budget.model_validate(yaml.safe_load(content))
+    except (yaml.YAMLError, ValueError) as error:
         raise EntrError(f"{path} is damaged; delete it, so that the grid is chosen again") from error
     is_current = budget.configuration == configuration_digest(config) and images in {None, budget.images}
     return budget if is_current else None

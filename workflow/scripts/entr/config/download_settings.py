@@ -5,13 +5,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from entr.config.base import FrozenModel
+from entr.config.base import Section
 
 IN_URL_LISTS = {"max_link_bytes", "max_failed_fraction"}
 """The settings that also determine which images of a URL list are used, and therefore make results stale."""
 
 
-class DownloadSettings(FrozenModel):
+class DownloadSettings(Section):
     """Settings of downloads.
 
     Those in `IN_URL_LISTS` determine which images a dataset contains; all others only whether a download succeeds.

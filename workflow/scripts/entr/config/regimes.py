@@ -6,14 +6,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PositiveInt,
+    JsonValue,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     model_validator,
 )
 
-from entr.config.base import FrozenModel, scale_size
+from entr.config.base import Section, Side, scale_size
 from entr.config.training import Layers
 
 TTA = "tta"
@@ -25,7 +25,7 @@ Pixels = Annotated[int, Field(strict=True, gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class RandomSizes(FrozenModel):
+class RandomSizes(Section):
     """Image sizes in px, one of which is drawn for each batch."""
 
     random: Annotated[tuple[Pixels, ...], Field(min_length=1)]
@@ -47,14 +47,14 @@ Sizes = Annotated[
 """One size, one per epoch, or random sizes."""
 
 
-class Ramp(FrozenModel):
+class Ramp(Section):
     """An image size that increases linearly during a part of the training, and is constant before and after it."""
 
     sizes: tuple[Pixels, Pixels]
     """First and last image side in px."""
     during: tuple[Fraction, Fraction] = (0, 1)
     """Fractions of all epochs at which the increase begins and ends."""
-    increment: PositiveInt = 1
+    increment: Side = 1
     """Number of px of which the sizes in between are multiples."""
     update: Literal["step", "epoch"] = "epoch"
     """Whether the size is updated in each training step or in each epoch."""
@@ -86,12 +86,12 @@ class Regime(BaseModel):
 
     ramp: Ramp | None = None
     """A linear ramp of the image size through all phases, instead of a size per phase."""
-    upsample_to: PositiveInt | None = None
+    upsample_to: Side | None = None
     """Image side in px to which the downscaled images of each phase are upsampled: they lose detail, but training
     costs as much as at this size."""
     layers: Layers | None = None
     """Layers that every phase trains, overriding the setting of the phase."""
-    training: dict[str, Any] = {}
+    training: dict[str, JsonValue] = {}
     """Keys of `training` that differ in this regime, such as fewer epochs."""
 
     @property
@@ -108,8 +108,7 @@ class Regime(BaseModel):
         """Return the regime with every image size multiplied by `scale`, apart from those of the ramp."""
         scaled = {phase: _scaled(size, scale) for phase, size in self.sizes.items()}
         upsample_to = self.upsample_to and scale_size(self.upsample_to, scale)
-        kept = self.model_dump(include={"ramp", "layers", "training"})
-        return type(self)(**scaled, **kept, upsample_to=upsample_to)
+        return self.model_copy(update={**scaled, "upsample_to": upsample_to})
 
 
 def _scaled(size: int | tuple[int, ...] | RandomSizes, scale: float) -> int | tuple[int, ...] | RandomSizes:

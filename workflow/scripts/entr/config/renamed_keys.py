@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from entr.jobs.errors import shown
+
 VERSION = "0.2.0"
 """The version that renamed them."""
 
@@ -57,8 +59,8 @@ def renamed_settings(values: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             if _matches(path, old):
                 yield path, f"renamed in {VERSION}; use {_fill(new, path)}"
         for key, names in RENAMED_VALUES.items():
-            if _matches(path, key) and (new_value := names.get(str(value))):
-                is_own_regime = names is REGIMES and value in regimes
+            if _matches(path, key) and isinstance(value, str) and (new_value := names.get(value)):
+                is_own_regime = names is REGIMES and isinstance(regimes, Mapping) and value in regimes
                 if not is_own_regime:
                     yield path, f"{value} was renamed in {VERSION}; use {new_value}"
 
@@ -76,10 +78,10 @@ def _walk(node: Any, path: Key = ()) -> Iterator[tuple[Key, Any]]:  # noqa: ANN4
 
 def _matches(path: Key, pattern: str) -> bool:
     parts = pattern.split(".")
-    return len(parts) == len(path) and all(part in {"*", str(key)} for part, key in zip(parts, path, strict=True))
+    return len(parts) == len(path) and all(part in {"*", key} for part, key in zip(parts, path, strict=True))
 
 
 def _fill(pattern: str, path: Key) -> str:
     """Replace each ``*`` of a pattern by the part of a path in the same place."""
     parts = zip(pattern.split("."), path, strict=True)
-    return ".".join(str(key) if part == "*" else part for part, key in parts)
+    return ".".join(shown(key, str) if part == "*" else part for part, key in parts)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from entr.config.base import FrozenModel, Unique, scale_size
+from entr.config.base import Section, Side, Unique, scale_size
 from entr.config.download_settings import DownloadSettings, redact_url
 from entr.config.field_types import Sha256, UserPath
 from entr.config.onnxruntime_web import OnnxRuntimeWeb
@@ -23,6 +23,8 @@ Checksum = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha1:[0-9a-fA-F]
 TimeBasis = Literal["training", "forward", "latency"]
 Source = Literal["archive", "folder", "url_list", "torchvision", "synthetic"]
 PaperDataset = Literal["steel", "ucm", "bees"]
+MAX_SEEDS = 10_000
+"""Largest number of replicates; each is a job."""
 
 ORIGIN: Mapping[Source, frozenset[str]] = {
     "folder": frozenset({"path"}),
@@ -34,7 +36,7 @@ ORIGIN: Mapping[Source, frozenset[str]] = {
 """The keys that determine the images of a dataset, by source."""
 
 
-class Grid(FrozenModel):
+class Grid(Section):
     """The grid: every combination of a dataset, model, regime and seed is a cell."""
 
     datasets: Annotated[tuple[Name, ...], Field(min_length=1), Unique]
@@ -48,7 +50,7 @@ class Grid(FrozenModel):
     and the random augmentation."""
 
 
-class Dataset(FrozenModel):
+class Dataset(Section):
     """A dataset of labelled images: its source and its documentation."""
 
     title: str = ""
@@ -72,7 +74,7 @@ class Dataset(FrozenModel):
     group captures the class; files without a match are skipped."""
     torchvision: str | None = None
     """Class in `torchvision.datasets`."""
-    splits: tuple[dict[str, Any], ...] = ()
+    splits: tuple[dict[str, JsonValue], ...] = ()
     """Arguments for this class, one mapping per published split; the splits are joined."""
     seed: NonNegativeInt = 0
     """Seed of `synthetic` images."""
@@ -93,7 +95,7 @@ class Dataset(FrozenModel):
     """Publication to cite."""
     note: str = ""
     """Remark for readers of the results."""
-    training: dict[str, Any] = {}
+    training: dict[str, JsonValue] = {}
     """Keys of `training` that differ for this dataset."""
 
     @model_validator(mode="after")
@@ -128,20 +130,21 @@ def _group_count(pattern: str) -> int | None:
     """Return the number of groups of a regular expression, or None if it is invalid."""
     try:
         return re.compile(pattern).groups
-    except re.error:
+    # besides its own error, re raises those of numbers and of nesting that are too large
+    except (re.error, OverflowError, RecursionError):
         return None
 
 
-class Images(FrozenModel):
+class Images(Section):
     """Downscaling of every image, once, before anything else. A path alone is short for `folder`."""
 
     folder: UserPath | None = None
     """Folder of your own images, one subfolder per class; replaces `grid.datasets`."""
-    max_side: PositiveInt = 250
+    max_side: Side = 250
     """Maximum image side in px; smaller images are not upscaled."""
     resize_side: Literal["longer", "shorter"] = "longer"
     """Side that is downscaled to `max_side`; the aspect ratio is preserved."""
-    min_side: PositiveInt = 16
+    min_side: Side = 16
     """Minimum length of the shorter side in px; smaller images are rejected."""
     max_pixels: PositiveInt = 100_000_000
     """Maximum number of pixels. Larger images are rejected before they are decoded, because a small file can
@@ -154,7 +157,7 @@ class Images(FrozenModel):
     near-duplicates. Near-duplicates stay on one side of the split; those with different labels are rejected."""
 
 
-class Split(FrozenModel):
+class Split(Section):
     """The split into training, validation and test images."""
 
     test: Annotated[float, Field(ge=0, le=0.5)] = 0
@@ -166,7 +169,7 @@ class Split(FrozenModel):
     training."""
 
 
-class Inference(FrozenModel):
+class Inference(Section):
     """The inference benchmark."""
 
     batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1), Unique] = (1, 8, 32, 64)
@@ -176,7 +179,7 @@ class Inference(FrozenModel):
     batch size."""
 
 
-class Recommend(FrozenModel):
+class Recommend(Section):
     """Limits on the recommended model, which is exported to `results/models`."""
 
     max_seconds: PositiveFloat | None = None
@@ -185,7 +188,7 @@ class Recommend(FrozenModel):
     """Minimum validation accuracy with test-time augmentation."""
 
 
-class Crate(FrozenModel):
+class Crate(Section):
     """What `snakemake ro_crate` states about the person who ran the workflow, and about the use of the results."""
 
     author: str = ""
@@ -196,7 +199,7 @@ class Crate(FrozenModel):
     """Licence of the results, as an SPDX identifier such as `CC-BY-4.0`."""
 
 
-class Config(FrozenModel):
+class Config(Section):
     """The configuration of the workflow."""
 
     grid: Grid
@@ -207,11 +210,11 @@ class Config(FrozenModel):
     """Image size in px for each phase, by regime name; `tta` is the size of test-time augmentation. A size is
     a number, a list with one number per epoch of the phase, or `{random: [sizes]}`, one of which is drawn for each
     batch."""
-    scale: PositiveFloat = 1.0
+    scale: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Factor by which every image size is multiplied: those of `regimes`, `training.full_size`,
     `training.evaluation_sizes` and `images.max_side`, each rounded to an even number. With 0.4 the sizes of the paper,
     100 to 250 px, become 40 to 100 px."""
-    seeds: PositiveInt | None = None
+    seeds: Annotated[int, Field(gt=0, le=MAX_SEEDS)] | None = None
     """Number of replicates: a shorthand for `grid.seeds` from 0 to `seeds` - 1, for the command line."""
     hours: PositiveFloat | None = None
     """Budget: hours that the whole run may take on this machine, on one GPU or on the CPU. The run measures training

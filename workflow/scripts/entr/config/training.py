@@ -1,19 +1,21 @@
 """Training settings: phases, augmentation, learning-rate finder."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from entr.config.base import FrozenModel, Unique, scale_size
+from entr.config.base import Section, Side, Unique, scale_size
 
 Layers = Literal["head", "all"]
 ResizeMethod = Literal["crop", "squish", "pad"]
 Match = Literal["epochs", "time"]
+MAX_EPOCHS = 10_000
+"""Largest number of epochs of a phase."""
 STEPS_TO_CHOOSE = 20
 """Minimum number of steps of the learning-rate finder if its suggestion is used."""
 
 
-class Phase(FrozenModel):
+class Phase(Section):
     """A training phase: cosine cycles of the learning rate over some of the layers."""
 
     cycles: PositiveInt = 1
@@ -36,11 +38,21 @@ class Phase(FrozenModel):
     """Images per training step of this phase, instead of `training.batch_size`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout probability of this phase, instead of `training.dropout`."""
-    augmentation: dict[str, Any] = {}
+    augmentation: dict[str, JsonValue] = {}
     """Keys of `training.augmentation` that differ in this phase."""
     mixup: NonNegativeFloat = 0
     """Parameter α of the Beta distribution of mixup, by which pairs of images and their labels are blended (Zhang et
     al. 2018, arXiv 1710.09412); 0: no mixup."""
+
+    @model_validator(mode="after")
+    def _limit_the_epochs(self) -> Self:
+        epochs, length = 0, self.cycle_length
+        for _ in range(self.cycles):
+            epochs += length
+            length *= self.cycle_mult
+            if epochs > MAX_EPOCHS:
+                raise ValueError(f"more than {MAX_EPOCHS} epochs; lower cycles, cycle_length or cycle_mult")
+        return self
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -48,7 +60,7 @@ class Phase(FrozenModel):
         return tuple(self.cycle_length * self.cycle_mult**cycle for cycle in range(self.cycles))
 
 
-class Augmentation(FrozenModel):
+class Augmentation(Section):
     """Random transformations of each training image, drawn anew in every epoch."""
 
     flip: Literal["none", "horizontal", "dihedral"] = "dihedral"
@@ -63,7 +75,7 @@ class Augmentation(FrozenModel):
     """Maximum relative change in brightness and contrast."""
 
 
-class LearningRateFinder(FrozenModel):
+class LearningRateFinder(Section):
     """The learning-rate finder, which runs and is recorded before each phase."""
 
     start: PositiveFloat = 1e-5
@@ -84,7 +96,7 @@ class LearningRateFinder(FrozenModel):
         return self
 
 
-class Training(FrozenModel):
+class Training(Section):
     """Training settings of each cell of a dataset; the same for every regime, so that only the image size differs."""
 
     phases: Annotated[dict[str, Phase], Field(min_length=1)] = {
@@ -100,14 +112,14 @@ class Training(FrozenModel):
     the order of a mapping."""
     subtotal_after: str = "cmult"
     """Phase after which the stage `sub-total` (before fine-tuning) is evaluated."""
-    full_size: PositiveInt = 250
+    full_size: Side = 250
     """Image side in px at which every stage is evaluated in addition to the size of its phase."""
     resize_method: ResizeMethod = "crop"
     """How an image is made square: `crop` scales the shorter side and crops, `squish` scales both sides, `pad` scales
     the longer side and pads with black."""
     batch_size: PositiveInt = 64
     """Images per training step."""
-    batch_size_at: PositiveInt | None = None
+    batch_size_at: Side | None = None
     """Image side in px to which `batch_size` refers, if the batch size depends on the image size: smaller images are
     trained in larger batches, so that each step has about the same number of pixels. By default, all sizes have the
     same batch size."""
@@ -127,7 +139,7 @@ class Training(FrozenModel):
     """Augmentation of training images and of test-time augmentation."""
     tta_views: NonNegativeInt = 4
     """Augmented views that test-time augmentation averages with the unaugmented one."""
-    evaluation_sizes: Annotated[tuple[PositiveInt, ...], Unique] = (75, 100, 150, 200, 250, 300, 350)
+    evaluation_sizes: Annotated[tuple[Side, ...], Unique] = (75, 100, 150, 200, 250, 300, 350)
     """Additional image sides in px at which the trained model is evaluated, because a model may be more accurate at a
     size other than the one it was trained at."""
     lr_finder: LearningRateFinder = LearningRateFinder()

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,20 @@ from entr.config import model_names
 from entr.config.base import FrozenModel
 from entr.config.regimes import RAMP, TTA, Regime
 from entr.config.renamed_keys import Key, renamed_settings
-from entr.config.schema import Config
+from entr.config.schema import MAX_SEEDS, Config
 from entr.config.training import Augmentation, Training
 from entr.config.training_plan import Plan
-from entr.jobs.errors import EntrError
+from entr.jobs.errors import EntrError, shown
 
 SMALLEST_SIZE = 8
 """Smallest image size in px that `scale` may lead to: with less, a network that halves images five times sees 1 px."""
 MOST_NAMES = 40
 """Maximum number of names that a message lists."""
+MAX_INTEGER = 2**63 - 1
+"""Largest integer of other programs, such as NumPy and torch."""
+MOST_VALUES, MOST_LEVELS = 100_000, 50
+"""Maximum number of values in a configuration, and of mappings and lists in each other. A short file can have more if
+it repeats a value by aliases of YAML, or contains itself."""
 
 
 def validate_config(values: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
@@ -43,17 +48,57 @@ def validate_config(values: Mapping[str, Any], files: Iterable[str | Path] = ())
         One line with the file and key, the problem, and the remedy.
     """
     files = list(files)
+    _reject_extremes(values, files)
     for key, problem in renamed_settings(values):
-        raise EntrError(f"{_location(key, values, files)}: {problem}")
+        raise _error(_location(key, values, files), problem)
     values = _with_number_of_seeds(_with_own_images(values))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         detail = error.errors()[0]
-        raise EntrError(f"{_location(detail['loc'], values, files)}: {_describe(detail, Config)}") from error
+        raise _error(_location(detail["loc"], values, files), _describe(detail, Config)) from error
     for key, problem in _cross_field_errors(config):
-        raise EntrError(f"{_location(key, values, files)}: {problem}")
+        raise _error(_location(key, values, files), problem)
     return config
+
+
+def _error(location: str, problem: str) -> EntrError:
+    # names and messages may contain line breaks of the user
+    return EntrError(" ".join(f"{location}: {problem}".split()))
+
+
+def _reject_extremes(values: Mapping[str, Any], files: Sequence[str | Path]) -> None:
+    """Raise an error if there are too many values, before anything visits all of them, or too large integers."""
+    for key, value in values.items():
+        if _is_too_large(value):
+            own = (file for file in reversed(files) if _is_too_large(_value_at(_read(file), (key,))))
+            raise _error(
+                f"{next(map(os.path.relpath, own), '--config')}: {shown(key, str)}",
+                f"has more than {MOST_VALUES} values or {MOST_LEVELS} levels; remove values, or aliases (*name)",
+            )
+        for path, node in _descendants(value):
+            if isinstance(node, int) and abs(node) > MAX_INTEGER:
+                raise _error(_location((key, *path), values, files), "has more than 64 bits; give a smaller number")
+
+
+def _is_too_large(value: Any) -> bool:  # noqa: ANN401  a value of YAML
+    return any(number > MOST_VALUES or len(path) >= MOST_LEVELS for number, (path, _) in enumerate(_descendants(value)))
+
+
+def _descendants(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:  # noqa: ANN401  a value of YAML
+    """Yield a value and all values in it, with their keys and positions, endlessly if it contains itself."""
+    remaining: list[tuple[tuple[Any, ...], Any]] = [((), value)]
+    while remaining:
+        path, node = remaining.pop()
+        yield path, node
+        remaining.extend(((*path, part), child) for part, child in _children(node))
+
+
+def _children(node: Any) -> Sequence[tuple[Any, Any]]:  # noqa: ANN401  a value of YAML
+    """Return the values in a mapping or list with their keys or positions."""
+    if isinstance(node, Mapping):
+        return list(node.items())
+    return list(enumerate(node)) if isinstance(node, list | tuple) else []
 
 
 def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -62,26 +107,31 @@ def _with_own_images(values: Mapping[str, Any]) -> Mapping[str, Any]:
     images = {"folder": images} if isinstance(images, str) else images
     if not isinstance(images, Mapping) or not isinstance(images.get("folder"), str):
         return values
-    folder = Path(images["folder"]).expanduser()
-    title = folder.resolve().name
+    try:
+        folder = Path(os.path.expanduser(images["folder"]))  # noqa: PTH111  Path.expanduser fails for unknown users
+        title = folder.resolve().name
+    except (OSError, ValueError):
+        return {**values, "images": images}
     ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "-", ascii_title).strip("-") or "images"
-    datasets = values.get("datasets") or {}
+    datasets, grid = (values.get(key) or {} for key in ("datasets", "grid"))
+    if not isinstance(datasets, Mapping) or not isinstance(grid, Mapping):
+        return values
     name = f"own-{name}" if name in datasets else name
     return {
         **values,
         "images": images,
         "datasets": {**datasets, name: {"source": "folder", "path": str(folder), "title": title}},
-        "grid": {**(values.get("grid") or {}), "datasets": [name]},
+        "grid": {**grid, "datasets": [name]},
     }
 
 
 def _with_number_of_seeds(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with seeds numbered from 0, if `seeds` states how many there are."""
-    seeds = values.get("seeds")
-    if not isinstance(seeds, int) or seeds < 1:
+    seeds, grid = values.get("seeds"), values.get("grid") or {}
+    if not isinstance(seeds, int) or not 1 <= seeds <= MAX_SEEDS or not isinstance(grid, Mapping):
         return values
-    return {**values, "grid": {**(values.get("grid") or {}), "seeds": list(range(seeds))}}
+    return {**values, "grid": {**grid, "seeds": list(range(seeds))}}
 
 
 def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
@@ -89,14 +139,14 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
 
     Only the first one is reported; later checks may fail if earlier ones have.
     """
-    if config.images.folder and not Path(config.images.folder).is_dir():
+    if config.images.folder and not _is(Path.is_dir, config.images.folder):
         yield (
             ("images",),
-            f"the folder {config.images.folder!r} does not exist; give one that has a subfolder per class",
+            f"the folder {shown(config.images.folder)} does not exist; give one that has a subfolder per class",
         )
     for key, folder in (("before", config.before), ("after", config.after)):
-        if config.before is not None and folder is not None and not Path(folder).is_dir():
-            yield (key,), f"the folder {folder!r} does not exist; give the folder results of a finished run"
+        if config.before is not None and folder is not None and not _is(Path.is_dir, folder):
+            yield (key,), f"the folder {shown(folder)} does not exist; give the folder results of a finished run"
     for name in config.grid.datasets:
         if name not in config.datasets:
             yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)
@@ -114,17 +164,23 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
         yield ("scale",), f"images would be as small as {smallest} px; raise scale so that all have {SMALLEST_SIZE} px"
 
 
+def _is(kind: Callable[[Path], bool], path: str) -> bool:
+    """Tell whether a path is of a kind; one that no file can have is of none."""
+    try:
+        return kind(Path(path))
+    except (OSError, ValueError):
+        return False
+
+
 def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
     known = model_names.model_names()
     for position, model in enumerate(config.grid.models):
         if known and model.partition(".")[0] not in known:
             yield ("grid", "models", position), _unknown("model of torchvision or timm", model, known)
         file = config.weights_file(model)
-        if file is not None and not Path(file).is_file():
-            problem = (
-                f"the file {file!r} with the weights of {model} does not exist; correct it, or use imagenet or none"
-            )
-            yield ("weights",), problem
+        if file is not None and not _is(Path.is_file, file):
+            problem = f"the file {shown(file)} with the weights of {model} does not exist"
+            yield ("weights",), f"{problem}; correct it, or use imagenet or none"
     for model in config.weights_sha256:
         if model not in config.grid.models:
             yield ("weights_sha256", model), _unknown("model", model, config.grid.models)
@@ -212,8 +268,8 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     if close:
-        return f"unknown {kind} {name!r}; did you mean {close[0]!r}?"
-    return f"unknown {kind} {name!r}; known are {', '.join(known[:MOST_NAMES])}" + (
+        return f"unknown {kind} {shown(name)}; did you mean {close[0]!r}?"
+    return f"unknown {kind} {shown(name)}; known are {', '.join(known[:MOST_NAMES])}" + (
         " …" if len(known) > MOST_NAMES else ""
     )
 
@@ -222,12 +278,12 @@ def _describe(detail: ErrorDetails, model: type[FrozenModel]) -> str:
     """Describe an error of pydantic in one sentence."""
     if detail["type"] == "extra_forbidden":
         *parents, name = detail["loc"]
-        return _unknown("key", str(name), _keys(model, parents))
+        return _unknown("key", shown(name, str), _keys(model, parents))
     if detail["type"] == "missing":
         return "is missing; add this key"
     if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    return f"{detail['msg'].replace('Input', 'the value', 1)}, but it is {detail['input']!r}"
+        return shown(detail["ctx"]["error"], str)
+    return f"{detail['msg'].replace('Input', 'the value', 1)}, but it is {shown(detail['input'])}"
 
 
 def _keys(model: type[FrozenModel], parents: Iterable[str | int]) -> list[str]:
@@ -236,7 +292,8 @@ def _keys(model: type[FrozenModel], parents: Iterable[str | int]) -> list[str]:
     node: Mapping[str, Any] = schema
     for parent in parents:
         node = node.get("properties", {}).get(parent) or members(node)
-        reference = node.get("$ref") or next((one["$ref"] for one in node.get("allOf", [])), None)
+        alternatives = [node, *node.get("allOf", ()), *node.get("anyOf", ())]
+        reference = next((one["$ref"] for one in alternatives if "$ref" in one), None)
         node = schema["$defs"][reference.rsplit("/", 1)[-1]] if reference else node
     return list(node.get("properties", {}))
 
@@ -250,14 +307,23 @@ def members(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _location(key: Key, values: Mapping[str, Any], files: Sequence[str | Path]) -> str:
     """Return the name of a key, preceded by the file that sets it, or by ``--config``."""
-    name = ".".join(map(str, key))
+    name = ".".join(shown(part, str) for part in key)
     value = _value_at(values, key)
     for file in reversed(files):
-        own = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        own = _read(file)
         is_set = value is not None or _value_at(own, key[:-1]) is not None
-        if is_set and _value_at(own, key) == value:
+        own_value = _value_at(own, key)
+        if is_set and (own_value == value or shown(own_value) == shown(value) == "nan"):
             return f"{os.path.relpath(file)}: {name}"
     return f"--config: {name}"
+
+
+def _read(file: str | Path) -> Any:  # noqa: ANN401  a value of YAML
+    """Return the content of a file, or None if it is YAML that only the loader of Snakemake reads."""
+    try:
+        return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _value_at(node: Any, key: Key) -> Any:  # noqa: ANN401  a value of YAML

@@ -27,6 +27,8 @@ EXIF_TRANSPOSES = {
 }
 """Operation that makes an image upright, by its EXIF orientation."""
 SWAPS_SIDES = {Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90}
+MAX_PAGES = 20
+"""Pages of a TIFF file that are counted. A small file can link so many of them that counting takes hours."""
 
 
 class UnusableError(ValueError):
@@ -50,7 +52,8 @@ def downscale_image(content: bytes, settings: Mapping[str, Any]) -> tuple[Image.
     size : tuple of int
         Width and height of the upright original in px.
     frames : int
-        Frames or pages of the file, of which the first is used.
+        Frames or pages of the file, of which the first is used. More than `MAX_PAGES` pages of a TIFF file are not
+        counted.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def downscale_image(content: bytes, settings: Mapping[str, Any]) -> tuple[Image.
     try:
         with _open_within_limits(content, settings) as image:
             width, height = image.size
-            frames = getattr(image, "n_frames", 1)
+            frames = _count_frames(image)
             downscaled = _downscaled_rgb(image, settings["max_side"], settings["resize_side"])
             if _exif_transpose(image) in SWAPS_SIDES:
                 width, height = height, width
@@ -94,6 +97,20 @@ def _open_within_limits(content: bytes, settings: Mapping[str, Any]) -> Image.Im
     if min(width, height) < settings["min_side"]:
         raise ValueError(f"{width} x {height} px is less than images.min_side")
     return image
+
+
+def _count_frames(image: Image.Image) -> int:
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1)
+    count = 1
+    try:
+        while count < MAX_PAGES:
+            image.seek(count)
+            count += 1
+    except EOFError:
+        pass
+    image.seek(0)
+    return count
 
 
 def _downscaled_rgb(image: Image.Image, max_side: int, resize_side: str) -> Image.Image:

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from entr.jobs.errors import EntrError, one_line
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, write_table
 
 log = logging.getLogger("entr")
 
@@ -41,9 +41,10 @@ def split_dataset(manifest: str | Path, destination: str | Path, *, seed: int, f
     Raises
     ------
     EntrError
-        If there are fewer than two classes, or if a class has fewer distinct images than folds.
+        If the manifest is damaged, if there are fewer than two classes, or if a class has fewer distinct
+        images than folds.
     """
-    table = read_table(manifest)
+    table = read_columns(manifest, image=str, label=str, sha256=str, group=int)
     # sorted by content, so that the split depends neither on file names nor on their order
     unique = table.sort_values("sha256").drop_duplicates("group", ignore_index=True)
     n_classes = unique["label"].nunique()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, read_table, write_table
 
 
 def summarise_datasets(
@@ -39,7 +39,7 @@ def summarise_datasets(
         _summary_row(
             name,
             entry,
-            manifest=read_table(manifest_of[name]),
+            manifest=read_columns(manifest_of[name], label=str, source_width=int, source_height=int, group=int),
             rejected=read_table(rejected_of[name]),
             duplicates=read_table(duplicates_of[name]),
         )

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import stats
 
 from entr.deploy.predict import Classifier
-from entr.jobs.tables import read_table
+from entr.jobs.tables import read_columns
 
 BATCH_SIZE = 64
 
@@ -43,7 +43,7 @@ def measure_held_out_accuracy(folder: str | Path, images: str | Path, split: str
         The table of `split.split_dataset`.
     """
     classifier = Classifier.open(folder, "cpu")
-    table = read_table(split)
+    table = read_columns(split, image=str, label=str, test=bool)
     rows = table[table["test"]]
     correct = 0
     for batch in chunked(rows.itertuples(index=False), BATCH_SIZE):

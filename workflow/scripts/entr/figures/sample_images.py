@@ -11,7 +11,7 @@ import pandas as pd
 from entr.figures import charts
 from entr.figures.charts import field_tooltip
 from entr.figures.image_thumbnails import thumbnail_url
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, write_table
 
 TILES_WIDTH = 980
 """Width in px of a full line of tiles."""
@@ -51,7 +51,8 @@ def plot_sample_images(
     library, folder : path
         As in `charts.save_figure`.
     """
-    samples = {name: select_samples(read_table(manifests[name])) for name in titles}
+    used = dict.fromkeys(("image", "label", "source", "sha256"), str)
+    samples = {name: select_samples(read_columns(manifests[name], **used)) for name in titles}
     rows = [sample.assign(dataset=name) for name, sample in samples.items()]
     write_table(pd.concat(rows)[["dataset", "label", "image", "source"]], table)
     panels = [_panel(titles[name], sample, Path(images[name])) for name, sample in samples.items()]

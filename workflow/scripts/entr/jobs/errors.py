@@ -1,6 +1,8 @@
 """Errors that users can fix, and exceptions as one line of text."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 
 class EntrError(Exception):
@@ -19,3 +21,23 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     """
     text = " ".join(re.sub(r" <[^>]* at 0x[0-9a-f]+>", "", str(error)).split())
     return text.rstrip(".") if len(text) < limit else f"{text[:limit]} …"
+
+
+def shown(value: object, form: Callable[[Any], str] = repr, limit: int = 300) -> str:
+    """Return a value as text for a message.
+
+    Parameters
+    ----------
+    value : object
+        Any value, such as one from a file of the user.
+    form : callable
+        `repr`, or `str` for a name.
+    limit : int
+        Maximum number of characters; a longer text is truncated.
+    """
+    try:
+        text = form(value)
+    except ValueError:
+        # Python does not write integers of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= limit else f"{text[:limit]} …"

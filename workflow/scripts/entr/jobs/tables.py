@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_integer_dtype
 
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
@@ -21,6 +22,8 @@ TEXT = frozenset[str]().union(
     ["claim", "evaluated_on", "stand_in_for", "statement", "verdict", "result", "paper", "comparison", "goal"],
 )
 """Columns of text, in which ``nan`` and an empty field are values. In others, an empty field is a missing number."""
+DESCRIPTIONS = {str: "text", int: "a number of 0 or more", bool: "True or False"}
+"""Types of columns, for messages."""
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -53,6 +56,44 @@ def read_table(path: str | Path) -> pd.DataFrame:
         return pd.DataFrame()
     except ValueError as error:
         raise damaged_file(path, error) from error
+
+
+def read_columns(path: str | Path, /, **types: type[str] | type[int] | type[bool]) -> pd.DataFrame:
+    """Read a CSV file that a job of this workflow wrote, and check the columns that are used.
+
+    Parameters
+    ----------
+    path : path
+        A CSV file.
+    **types : type
+        Type of each of these columns. Numbers are not negative.
+
+    Returns
+    -------
+    DataFrame
+        All columns of the file, in at least one row.
+
+    Raises
+    ------
+    EntrError
+        If the file is damaged, has no rows, or lacks a column, or if a column is of another type.
+    """
+    table = read_table(path)
+    for name, kind in types.items():
+        if name not in table:
+            raise damaged_file(path, f"the column {name} is missing")
+        if table.empty:
+            raise damaged_file(path, "it has no rows")
+        column = table[name]
+        is_valid = {
+            # a row that ends early has no text in its last columns
+            str: name in TEXT and column.notna().all() and (column != "").all(),
+            int: is_integer_dtype(column) and column.min() >= 0,
+            bool: is_bool_dtype(column),
+        }
+        if not is_valid[kind]:
+            raise damaged_file(path, f"a value in the column {name} is not {DESCRIPTIONS[kind]}")
+    return table
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

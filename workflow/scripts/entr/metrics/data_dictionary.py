@@ -546,7 +546,11 @@ TABLES: Mapping[str, Table] = {
             _integer("source_height", "Height of the original in upright orientation.", "px"),
             _integer("width", "Width of the downscaled image.", "px"),
             _integer("height", "Height of the downscaled image.", "px"),
-            _integer("frames", "Number of frames or pages in the original; only the first is used."),
+            _integer(
+                "frames",
+                "Number of frames or pages in the original; only the first is used. "
+                "Pages of a TIFF file are counted up to 20.",
+            ),
             _text("sha256", "SHA-256 of the original file."),
             _text("phash", "Perceptual hash, in the format of imagehash."),
             _integer("group", "Number of the group of near-duplicates to which the image belongs."),

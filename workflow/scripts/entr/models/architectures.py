@@ -118,7 +118,7 @@ def load_trained(path: str | Path) -> tuple[nn.Sequential, tuple[str, ...]]:
         classes = tuple(metadata["classes"])
         model = build_model(metadata["name"], len(classes))
         model.load_state_dict(state)
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise EntrError(
             f"{path} does not contain the trained model of a cell ({one_line(error)}); "
             "delete its directory and run again"

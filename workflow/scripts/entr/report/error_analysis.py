@@ -16,7 +16,7 @@ from entr.figures import html_pages
 from entr.figures.image_thumbnails import whole_image_url
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import cell_of
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, read_table, write_table
 from entr.metrics.cell_files import verify_files
 from entr.report.label_issues import describe_label_issues
 
@@ -69,7 +69,7 @@ def write_error_analysis(
     files = {cell_of(path)["seed"]: path for path in predictions if chosen.items() <= cell_of(path).items()}
     verify_files(files.values())
     of_seeds = pd.concat([final_predictions(read_table(path)) for path in files.values()])
-    sources = read_table(manifest)[["image", "source", "label"]]
+    sources = read_columns(manifest, image=str, source=str, label=str)[["image", "source", "label"]]
     checked = check_labels(of_seeds, sorted(set(sources["label"]))).merge(sources[["image", "source"]], on="image")
     write_table(checked, outputs["table"])
     mistakes = checked[checked["label"] != checked["predicted"]]

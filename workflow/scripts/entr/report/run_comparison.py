@@ -18,7 +18,7 @@ from entr.analysis.formatting import format_effect, format_number, format_percen
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
-from entr.jobs.tables import read_table, write_table
+from entr.jobs.tables import read_columns, read_table, write_table
 from entr.metrics.cell_files import read_content, unrecorded_files
 from entr.metrics.cell_metrics import METRICS_FILE
 from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, SYMBOLS, TIME_BASES
@@ -108,7 +108,7 @@ class Run:
 
 @cache
 def _checksums(path: Path) -> dict[str, str]:
-    manifest = read_table(path)
+    manifest = read_columns(path, image=str, sha256=str)
     return dict(zip(manifest["image"], manifest["sha256"], strict=True))
 
 

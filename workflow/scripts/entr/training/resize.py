@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from entr.config.training import ResizeMethod
 from entr.devices import torch_device
-from entr.jobs.tables import read_table
+from entr.jobs.tables import damaged_file, read_columns
 
 log = logging.getLogger("entr")
 
@@ -44,12 +45,26 @@ class PackedImages:
 
     @classmethod
     def open(cls, pixels: str | Path, manifest: str | Path, split: str | Path) -> "PackedImages":
-        """Open the packed images, their manifest and a split, which have the same rows; test images are left out."""
-        table, sides = read_table(manifest), read_table(split)
+        """Open the packed images, their manifest and a split, which have the same rows; test images are left out.
+
+        Raises
+        ------
+        EntrError
+            If a file is damaged, or if they are not of the same images.
+        """
+        table = read_columns(manifest, image=str, height=int, width=int)
+        sides = read_columns(split, image=str, label=str, validation=bool, test=bool, **{"class": int})
+        images, extents = _open_pixels(pixels), table[["height", "width"]].to_numpy()
+        if not len(images) == len(table) == len(sides) or (table["image"] != sides["image"]).any():
+            raise damaged_file(manifest, f"its images are not those of {pixels} and {split}")
+        if extents.min() < 1 or (extents > images.shape[1:3]).any():
+            raise damaged_file(manifest, f"an image has another size than in {pixels}")
+        numbers = sides.groupby("class")["label"].nunique()
+        if list(numbers.index) != list(range(len(numbers))) or numbers.max() > 1:
+            raise damaged_file(split, "its numbers of classes do not match the labels")
         packed = cls(
-            # copy-on-write, because torch warns about read-only arrays; nothing is written to the file
-            images=torch.from_numpy(np.load(pixels, mmap_mode="c")),
-            extents=table[["height", "width"]].to_numpy(),
+            images=torch.from_numpy(images),
+            extents=extents,
             classes=sides["class"].to_numpy(),
             validation=sides["validation"].to_numpy(),
             names=tuple(sides["image"]),
@@ -77,6 +92,18 @@ class PackedImages:
     def to(self, device: torch.device) -> Self:
         """Return the images on a device, or on the host, with a warning, if the device is too small."""
         return replace(self, images=self.images.to(_storage_device(device, self.images.numel(), "the packed images")))
+
+
+def _open_pixels(path: str | Path) -> NDArray[np.uint8]:
+    """Open packed images, uint8 of shape (n, height, width, 3), without reading them."""
+    try:
+        # copy-on-write, because torch warns about read-only arrays; nothing is written to the file
+        images = np.load(path, mmap_mode="c")
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged_file(path, error) from error
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise damaged_file(path, "it does not contain RGB images")
+    return images
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """Source `archive`: images in a zip or tar file, downloaded or local."""
 
+import bz2
 import errno
+import gzip
 import hashlib
 import logging
 import lzma
+import math
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -16,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, cast
 
 from entr.config.download_settings import DownloadSettings
 from entr.data import download
@@ -29,9 +33,25 @@ from entr.jobs.files import sha256
 log = logging.getLogger("entr")
 
 CHUNK_BYTES = 2**20
-MAX_HEADER_BYTES = 2**20
-"""Largest metadata of one member of a tar archive. tarfile reads them at once; real ones are far smaller."""
-CORRUPTION_ERRORS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+MAX_HEADER_BYTES = 2**14
+"""Largest metadata of one member of a tar archive. Real ones are far smaller, and older versions of tarfile take a time
+that grows with the square of the size."""
+MAX_DEPTH = 100
+"""Most folders in a path. Python creates and deletes nested folders recursively, up to about 1000."""
+DECOMPRESSORS: Mapping[bytes, Callable[[Path, Literal["rb"]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+"""Functions that open a compressed file, by its first bytes."""
+ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""Compression methods of zip archives that are decompressed in parts; of the others, zipfile decompresses a whole
+megabyte at once, which may become gigabytes."""
+CORRUPTION_ERRORS = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
+    # of numbers and texts in headers that are impossible
+    *(ValueError, ArithmeticError, LookupError, struct.error),
+)
 """Errors that the archive modules raise for truncated or corrupt archives."""
 
 
@@ -92,12 +112,18 @@ def fetch_archive(
                 "to pin this file, set datasets.%s.checksums: [sha256:%s]",
                 *(name, name, digest),
             )
+        file = entry["path"] or "the download"
         try:
             unpack(archive, folder, settings, entry["subfolder"], entry["label_regex"])
+        except MemoryError as error:
+            # the head of an xz archive states how much memory it takes, up to 4 GiB
+            raise EntrError(
+                f"datasets.{name}: {file} takes more memory to unpack than is available; unpack it yourself and use "
+                "source: folder"
+            ) from error
         except (RejectedArchiveError, *CORRUPTION_ERRORS) as error:
             if not entry["path"] and not entry["checksums"]:
                 archive.unlink()
-            file = entry["path"] or "the download"
             if isinstance(error, RejectedArchiveError):
                 raise EntrError(f"datasets.{name}: {file} was rejected; nothing was extracted: {error}") from error
             raise EntrError(
@@ -167,10 +193,11 @@ def unpack(
     Raises
     ------
     RejectedArchiveError
-        If a path is absolute, contains ``..`` or is not a valid file name; if a member is encrypted,
-        a link, a device or compressed in an unsupported way; if two members have the same name; or
-        if there are more files (folders count) or bytes than the settings allow.
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError
+        If a path is absolute, contains ``..``, has more than `MAX_DEPTH` folders or is not a valid file
+        name; if a member is encrypted, a link, a device, a sparse file, compressed in an unsupported way
+        or has too much metadata; if two members have the same name; or if there are more files (folders
+        count) or bytes than the settings allow.
+    CORRUPTION_ERRORS
         If the archive is damaged.
     """
     skipped: Counter[str] = Counter()
@@ -203,11 +230,13 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         signature = file.read(2)
     if signature == b"PK":
         with _open_zip(archive) as opened_zip:
-            yield _zip_members(opened_zip)
+            yield _zip_members(opened_zip, archive.stat().st_size)
         return
     try:
-        with tarfile.open(archive, tarinfo=_LimitedHeader) as opened_tar:
-            yield _tar_members(opened_tar)
+        with _decompressed(archive) as stream:
+            limited = _LimitedMetadata(stream)
+            with tarfile.TarFile(fileobj=cast("IO[bytes]", limited)) as opened_tar:
+                yield _tar_members(opened_tar, limited)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -220,33 +249,71 @@ def _open_zip(archive: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(archive)
     except UnicodeDecodeError as error:
         raise RejectedArchiveError("the name of a member is not valid UTF-8, although it claims to be") from error
+    except NotImplementedError as error:
+        raise RejectedArchiveError(f"{error} is not supported; unpack it yourself and use source: folder") from error
 
 
-class _LimitedHeader(tarfile.TarInfo):
-    """A header of a tar archive with a limit on metadata, which could otherwise fill the memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
-        if not header.isreg() and header.size > MAX_HEADER_BYTES:
-            raise RejectedArchiveError(f"it has {header.size} bytes of metadata on one member")
-        return header
+def _decompressed(archive: Path) -> IO[bytes]:
+    """Open a file, decompressed if it is compressed."""
+    with archive.open("rb") as file:
+        start = file.read(max(map(len, DECOMPRESSORS)))
+    open_file = next((one for signature, one in DECOMPRESSORS.items() if start.startswith(signature)), Path.open)
+    return open_file(archive, "rb")
 
 
-def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
+class _LimitedMetadata:
+    """A tar archive with a limit on the metadata of a member, which could otherwise fill the memory."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.remaining: float = MAX_HEADER_BYTES
+        """Bytes that may be read; infinite while the content of a member is read."""
+
+    def read(self, size: int) -> bytes:
+        # tarfile passes on a negative size, which would read the whole archive
+        if not 0 <= size <= self.remaining:
+            raise RejectedArchiveError(f"it has more than {MAX_HEADER_BYTES} bytes of metadata on one member")
+        self.remaining -= size
+        return self._stream.read(size)
+
+    def seek(self, position: int) -> int:
+        return self._stream.seek(position)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _zip_members(archive: zipfile.ZipFile, n_bytes: int) -> Iterator[Member]:
     for info in archive.infolist():
         file_type = stat.S_IFMT(info.external_attr >> 16)
         if file_type not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise RejectedArchiveError(f"{info.filename!r} is a link or a device")
         if info.flag_bits & 1:
             raise RejectedArchiveError(f"{info.filename!r} is encrypted; unpack it yourself and use source: folder")
+        if info.compress_type not in ZIP_METHODS:
+            problem = "this compression method is not supported; unpack it yourself and use source: folder"
+            raise RejectedArchiveError(f"{info.filename!r}: {problem}")
+        if not 0 <= info.header_offset < n_bytes:
+            raise zipfile.BadZipFile(f"{info.filename!r} is outside the archive")
         yield Member(info.filename, info.is_dir(), info.file_size, partial(archive.open, info))
 
 
-def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
-    for info in archive:
+def _tar_members(archive: tarfile.TarFile, stream: _LimitedMetadata) -> Iterator[Member]:
+    while True:
+        stream.remaining = MAX_HEADER_BYTES
+        info = archive.next()
+        stream.remaining = math.inf
+        if info is None:
+            break
+        # tarfile keeps every member, with a copy of the metadata that all members share
+        archive.members.clear()  # type: ignore[attr-defined]  # not in the stubs of typeshed
         if not (info.isreg() or info.isdir()):
             raise RejectedArchiveError(f"{info.name!r} is a link or a device")
+        if info.issparse():
+            raise RejectedArchiveError(f"{info.name!r} is a sparse file; unpack it yourself and use source: folder")
+        if info.size < 0:
+            # the next member would be an earlier one, again and again
+            raise tarfile.ReadError(f"{info.name!r} has a negative size")
         yield Member(info.name, info.isdir(), info.size, partial(_open_tar_member, archive, info))
     _verify_end(archive)
 
@@ -275,6 +342,8 @@ def _path_parts(name: str) -> tuple[str, ...]:
         raise RejectedArchiveError(f"the path {name!r} contains a null character")
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
         raise RejectedArchiveError(f"the path {name!r} escapes the target directory (path traversal)")
+    if len(path.parts) > MAX_DEPTH:
+        raise RejectedArchiveError(f"the path {f'{name[:100]} …'!r} has more than {MAX_DEPTH} folders")
     return path.parts
 
 

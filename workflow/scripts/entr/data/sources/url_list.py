@@ -30,6 +30,8 @@ from entr.jobs.tables import write_table
 log = logging.getLogger("entr")
 
 COLUMNS = ["url", "label", "sha256"]
+REPORT = "links.csv"
+"""Name of the report beside the folders of the classes."""
 SHOWN_BYTES = 40
 """Number of bytes of a file that is not an image that the report shows."""
 
@@ -96,15 +98,15 @@ def fetch_url_list(
     record = ChecksumRecord(checksum_record)
     with staging.staged_originals(name, entry, destination) as folder:
         links = download_links(mark_unusable(read_url_list(entry["path"], key)), cache, settings, record)
-        _write_report(cache / "links.csv", links)
-        _check_failures(links, settings, key, cache / "links.csv")
+        _write_report(cache / REPORT, links)
+        _check_failures(links, settings, key, cache / REPORT)
         fetched = [link for link in links if link.status == "fetched"]
-        checksums = {link.url: sha256(_cached_file(cache, link)) for link in fetched if not link.sha256}
+        checksums = {link.url: sha256(cached_file(cache, link)) for link in fetched if not link.sha256}
         for link in fetched:
             class_folder = folder / link.label
             class_folder.mkdir(exist_ok=True)
-            shutil.copyfile(_cached_file(cache, link), class_folder / f"{link.line:06d}{link.suffix}")
-        _write_report(folder / "links.csv", links)
+            shutil.copyfile(cached_file(cache, link), class_folder / f"{link.line:06d}{link.suffix}")
+        _write_report(folder / REPORT, links)
     record.add(checksums)
 
 
@@ -166,6 +168,8 @@ def _mark(link: Link, labels: set[str], earlier_urls: set[str]) -> Link:
         staging.validate_label(link.label)
     except ValueError as error:
         return replace(link, status="refused", detail=str(error))
+    if link.label == REPORT:
+        return replace(link, status="refused", detail=f"the class {link.label!r} has the name of the report")
     if not is_usable:
         return replace(link, status="refused", detail="not an http:// or https:// URL")
     if len(labels) > 1:
@@ -254,7 +258,7 @@ def _download_queue(
 def _download_link(
     session: requests.Session, link: Link, cache: Path, settings: DownloadSettings, record: ChecksumRecord
 ) -> Link:
-    file = _cached_file(cache, link)
+    file = cached_file(cache, link)
     try:
         if not file.exists():
             download.download_one(session, link.url, file, settings, limit="max_link_bytes")
@@ -279,7 +283,8 @@ def _download_link(
         return replace(link, status="not an image", detail=f"its first bytes are {first_bytes!r}")
 
 
-def _cached_file(cache: Path, link: Link) -> Path:
+def cached_file(cache: Path, link: Link) -> Path:
+    """Return where the file of a link is kept until the folder of images is complete."""
     return cache / hashlib.sha256(link.url.encode()).hexdigest()[:24]
 
 
