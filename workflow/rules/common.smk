@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 # before other packages of this name, so that the code that runs is the code that digests describe
 sys.path.insert(0, str(Path(workflow.basedir, "workflow", "scripts")))
@@ -144,3 +146,17 @@ def switch_off_default_rate_limit():
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+def keep_going(record):
+    """Let the other jobs of a group run after one has failed, from the start of the run of the group.
+
+    Snakemake passes --keep-going to no run that it starts, and its settings are not there when this file is read.
+    """
+    if getattr(record, "event", None) is LogEvent.WORKFLOW_STARTED:
+        workflow.execution_settings.keep_going = True
+    return True
+
+
+if not workflow.is_main_process:
+    logger.addFilter(keep_going)

@@ -1,21 +1,3 @@
-from snakemake.logging import logger
-from snakemake_interface_logger_plugins.common import LogEvent
-
-
-def keep_going(record):
-    """Go on with the other jobs of a group after one has failed, when the run of the group starts.
-
-    Snakemake passes --keep-going to no run that it starts, and its settings are not there when this file is read.
-    """
-    if getattr(record, "event", None) is LogEvent.WORKFLOW_STARTED:
-        workflow.execution_settings.keep_going = True
-    return True
-
-
-if not workflow.is_main_process:
-    logger.addFilter(keep_going)
-
-
 # All cores and the GPU, so that no other job perturbs the timing; with several GPUs, an equal part of the cores.
 rule train:
     input:
