@@ -335,8 +335,8 @@ def document(counts, page):
     rows = [(name, count) for name, count in sorted(counts.items()) if name not in {"sequences", "refused"}]
     table = "".join(f"| {name} | {count} |\n" for name, count in [*rows, ("**all**", faults_in(counts))])
     summary = (
-        f"\nThe last run survived {faults_in(counts)} faults in {counts['sequences']} sequences. {counts['refused']} runs "
-        "stopped and named what to delete.\n"
+        f"\nThe last run survived {faults_in(counts)} faults in {counts['sequences']} sequences. "
+        f"{counts['refused']} runs stopped and named what to delete.\n"
     )
     content = f"{summary}\n| fault | times |\n| --- | ---: |\n{table}\n"
     page.write_text(f"{before}{BEGIN}{content}{END}{rest.partition(END)[2]}", encoding="utf-8")

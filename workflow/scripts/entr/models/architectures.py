@@ -195,7 +195,9 @@ def load_weights(model: nn.Module, state: State, name: str, source: str) -> None
     }
     if any(mismatches.values()):
         counts = ", ".join(
-            f"{len(tensors)} {problem} (such as {' '.join(tensors[0].split())})" for problem, tensors in mismatches.items() if tensors
+            f"{len(tensors)} {problem} (such as {' '.join(tensors[0].split())})"
+            for problem, tensors in mismatches.items()
+            if tensors
         )
         raise EntrError(
             f"weights: {source} does not contain the weights of {name}: tensors {counts}; provide the correct file"
