@@ -202,6 +202,11 @@ def test_layer_of_timm_s_head_that_stays_in_the_backbone_is_required(fetch, tmp_
     fetch("convnext_atto", problem=r"tensors 2 missing \(such as head\.norm\.", file=tmp_path / "w.safetensors")
 
 
+def test_name_of_a_tensor_is_shown_on_one_line(fetch, tmp_path, original):
+    save_file({**original, "a\nb": torch.zeros(1)}, tmp_path / "w.safetensors")
+    fetch(problem=r"tensors 1 unknown \(such as a b\); provide", file=tmp_path / "w.safetensors")
+
+
 @pytest.mark.parametrize("content", [b"<html>", saved({"weight": Payload()})], ids=["web page", "code"])
 def test_error_does_not_recommend_to_execute_code(fetch, tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from entr.jobs.errors import EntrError, one_line
+from entr.jobs.errors import EntrError, one_line, shown
 
 WEIGHTS_RECIPE = "IMAGENET1K_V1"
 """ImageNet weights of torchvision. Its defaults mix two training recipes, which would be a confounder."""
@@ -195,7 +195,7 @@ def load_weights(model: nn.Module, state: State, name: str, source: str) -> None
     }
     if any(mismatches.values()):
         counts = ", ".join(
-            f"{len(tensors)} {problem} (such as {' '.join(tensors[0].split())})"
+            f"{len(tensors)} {problem} (such as {shown(tensors[0], _on_one_line)})"
             for problem, tensors in mismatches.items()
             if tensors
         )
@@ -204,6 +204,11 @@ def load_weights(model: nn.Module, state: State, name: str, source: str) -> None
         )
     for tensor in matching:
         own[tensor].copy_(state[tensor])
+
+
+def _on_one_line(name: str) -> str:
+    # a file may contain any name
+    return " ".join(name.split())
 
 
 def _classifier_prefixes(model: nn.Module, name: str) -> tuple[str, ...]:
