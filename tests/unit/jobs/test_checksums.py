@@ -111,6 +111,9 @@ def test_outputs_are_recorded_when_a_job_finishes(tmp_path, monkeypatch):
     def emit(**values):
         handler.emit(logging.makeLogRecord(values))
 
+    emit(event=LogEvent.JOB_INFO, jobid=2, output=None)
+    emit(event=LogEvent.JOB_FINISHED, job_id=2)
+    assert not record.path.exists()
     emit(event=LogEvent.JOB_INFO, jobid=3, output=["results/a.csv"])
     (tmp_path / "results/a.csv").write_text("1")
     assert record.read() == {}

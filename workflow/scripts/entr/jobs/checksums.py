@@ -120,6 +120,9 @@ class ChecksumRecord:
                     print(json.dumps([name, *Recorded.of(Path(name), recorded.sha256)]), file=file)
 
     def _append(self, rows: Iterable[list[str | int]]) -> None:
+        rows = list(rows)
+        if not rows:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="ascii") as file:
             for row in rows:
