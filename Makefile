@@ -82,11 +82,11 @@ format: .venv/lock  ## format all code
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# INPUT is the kind and number of a single input to repeat, such as INPUT='archives 17'.
 .PHONY: faults
 faults: .venv/lock  ## survive 200 random faults in 40 minutes, and update docs/robustness.md
 	OMP_NUM_THREADS=1 ENTR_FAULTS_PAGE=docs/robustness.md $(BIN)/pytest -m slow tests/faults/test_random_faults.py
 
+# INPUT is the kind and number of a single input to repeat, such as INPUT='archives 17'.
 .PHONY: fuzz
 fuzz: .venv/lock  ## read 100,000 damaged inputs, and update docs/robustness.md
 	OMP_NUM_THREADS=1 PYTHONPATH=workflow/scripts:tests $(BIN)/python -m fuzz $(INPUT)

@@ -1,16 +1,16 @@
 # Results that were changed after the job that wrote them are refused, before any job starts.
 from snakemake.logging import logger
 
-from entr.jobs.checksums import ChecksumHandler, ChecksumRecord
+from entr.jobs.result_checksums import ResultChecksumsHandler, ResultChecksums
 
-checksums = ChecksumRecord()
+checksums = ResultChecksums()
 if workflow.is_main_process:
     try:
         checksums.verify()
     except EntrError as error:
         raise WorkflowError(str(error)) from None
     if not workflow.output_settings.dryrun:
-        logger.addHandler(ChecksumHandler(checksums))
+        logger.addHandler(ResultChecksumsHandler(checksums))
 
 
 def compact_checksums():

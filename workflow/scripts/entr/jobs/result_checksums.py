@@ -40,7 +40,7 @@ class Recorded(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns, checksum or sha256(path))
 
 
-class ChecksumRecord:
+class ResultChecksums:
     """A file with the size, modification time and SHA-256 of each result, one JSON array per line.
 
     Lines are appended, and later ones replace earlier ones. A line with a name alone means that the file, or each file
@@ -131,16 +131,16 @@ class ChecksumRecord:
                 file.write(json.dumps(row))
 
 
-class ChecksumHandler(logging.Handler):
+class ResultChecksumsHandler(logging.Handler):
     """Handler of Snakemake's log events that records the outputs of finished jobs.
 
     Parameters
     ----------
-    record : ChecksumRecord
+    record : ResultChecksums
         Where they are recorded.
     """
 
-    def __init__(self, record: ChecksumRecord) -> None:
+    def __init__(self, record: ResultChecksums) -> None:
         super().__init__(logging.INFO)
         self.record = record
         self.outputs: dict[int, list[str]] = {}

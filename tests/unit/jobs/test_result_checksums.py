@@ -4,8 +4,8 @@ import os
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from entr.jobs.checksums import ChecksumHandler, ChecksumRecord
 from entr.jobs.errors import EntrError
+from entr.jobs.result_checksums import ResultChecksums, ResultChecksumsHandler
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def record(tmp_path, monkeypatch):
         path = tmp_path / "results" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"content of {name}")
-    made = ChecksumRecord()
+    made = ResultChecksums()
     made.add(["results/table.csv", "results/images"])
     return made
 
@@ -46,7 +46,7 @@ def test_error_names_ten_files_and_counts_the_others(record, tmp_path):
 
 
 def test_unchanged_files_are_not_read_again(record, monkeypatch):
-    monkeypatch.setattr("entr.jobs.checksums.sha256", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("entr.jobs.result_checksums.sha256", lambda path: pytest.fail(f"{path} was read"))
     record.verify()
     record.compact()
     record.verify()
@@ -105,8 +105,8 @@ def test_links_are_not_followed(record, tmp_path):
 
 def test_outputs_are_recorded_when_a_job_finishes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    record = ChecksumRecord()
-    handler = ChecksumHandler(record)
+    record = ResultChecksums()
+    handler = ResultChecksumsHandler(record)
 
     def emit(**values):
         handler.emit(logging.makeLogRecord(values))
