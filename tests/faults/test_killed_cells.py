@@ -65,7 +65,7 @@ def evaluate(self, stage, size):
 EpochRecorder.after_batch, Evaluator.evaluate = after_batch, evaluate
 data = Path(options["data"])
 train_cell(
-    Cell(dataset="m", model="resnet18", regime="gradual", seed=options["seed"], weights="none"),
+    Cell(dataset="m", model="test_resnet", regime="gradual", seed=options["seed"], weights="none"),
     Plan.model_validate(options["plan"]),
     pixels=data / "pixels.npy", manifest=data / "manifest.csv", split=data / "split.csv", weights=None,
     folder=folder / "cell", checkpoint=folder / "checkpoint.npz", code=options["code"],

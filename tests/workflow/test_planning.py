@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
+SMALLEST = [ROOT / "tests" / "workflow" / name for name in ("smallest.yaml", "smallest_network.yaml")]
 
 
 def jobs(done):
@@ -49,10 +49,12 @@ def test_epochs_are_fitted_once_per_dataset_and_model(snakemake):
 
 
 def test_regimes_of_equal_time_are_trained_with_the_fitted_epochs(snakemake, tmp_path):
-    cells = [tmp_path / f"results/cells/micrographs/resnet18/{regime}/seed0" for regime in ("no-increase", "gradual")]
+    cells = [
+        tmp_path / f"results/cells/micrographs/test_resnet/{regime}/seed0" for regime in ("no-increase", "gradual")
+    ]
     targets = [(cell / "metrics.json").relative_to(tmp_path) for cell in cells]
-    snakemake(*targets, "--cores", "2", "--configfile", SMALLEST, "--config", "match=time")
-    fitted = yaml.safe_load((tmp_path / "results/epochs/micrographs/resnet18.yaml").read_text())
+    snakemake(*targets, "--cores", "2", "--configfile", *SMALLEST, "--config", "match=time")
+    fitted = yaml.safe_load((tmp_path / "results/epochs/micrographs/test_resnet.yaml").read_text())
     plans = [json.loads((cell / "metrics.json").read_text())["plan"] for cell in cells]
     trained = [{phase["phase"]: sum(phase["lengths"]) for phase in plan["phases"]} for plan in plans]
     assert trained == [fitted["no-increase"], fitted["gradual"]]
