@@ -24,10 +24,20 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/result_checksums.smk"
-include: "workflow/rules/fetch.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/benchmark.smk"
+
+
+if settings.archive:
+
+    include: "workflow/rules/archive.smk"
+
+else:
+
+    include: "workflow/rules/fetch.smk"
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/benchmark.smk"
+
+
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
@@ -46,12 +56,24 @@ wildcard_constraints:
     figure="|".join(FIGURES),
 
 
+# an archived run has no images and no models
+from_images_and_models = (
+    []
+    if settings.archive
+    else [
+        # named here too, because Snakemake does not rebuild a deleted intermediate file whose products exist
+        collect(rules.train.output, **GRID),
+        collect("results/models/{dataset}", dataset=grid.datasets),
+        collect(rules.analyse_errors.output, dataset=grid.datasets),
+        rules.record_provenance.output,
+    ]
+)
+
+
 rule all:
     default_target: True
     input:
-        # named here too, because Snakemake does not rebuild a deleted intermediate file whose products exist
-        collect(rules.train.output, **GRID),
-        collect("results/figures/{figure}.html", figure=CATALOGUE),
+        collect("results/figures/{figure}.html", figure=SHOWN),
         "results/report.html",
         rules.summarise_datasets.output,
         rules.aggregate_metrics.output,
@@ -61,6 +83,4 @@ rule all:
         rules.measure_time_to_accuracy.output,
         rules.evaluate_claims.output,
         rules.recommend.output,
-        collect("results/models/{dataset}", dataset=grid.datasets),
-        collect(rules.analyse_errors.output, dataset=grid.datasets),
-        rules.record_provenance.output,
+        from_images_and_models,

@@ -65,6 +65,7 @@ def test_package_files_contain_only_a_docstring(package):
         "record_provenance",
         "compare_runs",
         "ro_crate",
+        "paper",
         "web_page",
         "fetch_onnxruntime_web",
     ],

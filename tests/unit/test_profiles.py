@@ -11,7 +11,7 @@ RULES = {
     for path in (ROOT / "workflow" / "rules").glob("*.smk")
     for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", path.read_text(), re.MULTILINE)
 }
-ON_REQUEST = {"progress", "web_page", "compare_runs", "ro_crate"}
+ON_REQUEST = {"progress", "web_page", "compare_runs", "ro_crate", "paper"}
 """Rules that the report does not need."""
 
 

@@ -14,11 +14,11 @@ from conftest import ROOT, copy_workflow, run_snakemake
 from data_dictionary import problems_of, tables_in, undocumented_tables
 from factories import flip_bit
 
-from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
+from entr.figures.catalogue import CATALOGUE, PAPER_FIGURES, SAMPLE_IMAGES
 from entr.jobs.tables import read_table
 
-SMALLEST = ROOT / "tests" / "workflow" / "smallest.yaml"
-CELLS = "results/cells/micrographs/resnet18"
+SMALLEST = [ROOT / "tests" / "workflow" / name for name in ("smallest.yaml", "smallest_network.yaml")]
+CELLS = "results/cells/micrographs/test_resnet"
 FINISHED = re.compile(r"\(Rule: (\w+)\)")
 PLANNED = re.compile(r"^([a-z_]+) +(\d+)$", re.MULTILINE)
 
@@ -59,7 +59,7 @@ class Grid:
 
     def run(self, *options, config=SMALLEST):
         """Run for real, and return the output and the number of jobs per rule."""
-        every = ("--cores", "2", "--resources", "gpu=1", "--configfile", config)
+        every = ("--cores", "2", "--resources", "gpu=1", "--configfile", *config)
         done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
         log = max((self.directory / ".snakemake" / "log").iterdir(), key=lambda path: path.stat().st_mtime)
         found = FINISHED.findall(log.read_text())
@@ -67,7 +67,7 @@ class Grid:
 
     def plan(self, *options, config=SMALLEST):
         """Return the number of jobs per rule that would run."""
-        every = ("--dry-run", "--cores", "2", "--configfile", config)
+        every = ("--dry-run", "--cores", "2", "--configfile", *config)
         done = run_snakemake(self.checkout / "Snakefile", self.directory, *options, *every)
         planned = {rule: int(count) for rule, count in PLANNED.findall(done.output) if rule != "total"}
         assert planned or "Nothing to be done" in done.output, done.output
@@ -135,7 +135,7 @@ def test_terminal_shows_events_and_the_answer_in_short_lines(grid):
     lines = [line for line in grid.first_output.splitlines() if not line.startswith("Config file ")]
     assert max(map(len, lines)) <= 120
     assert len(lines) <= 30
-    (first, second) = (line for line in lines if line.startswith("micrographs resnet18 "))
+    (first, second) = (line for line in lines if line.startswith("micrographs test_resnet "))
     assert re.search(r"A \d+\.\d %, T \d+\.\d s \(cell 1 of 2, \d+ % of the work, about \d+ (s|min) left\)$", first)
     assert second.endswith("(cell 2 of 2)")
     answer, command = (grid.directory / "results" / "answer.txt").read_text().rstrip().rsplit("\n", 1)
@@ -153,9 +153,9 @@ def test_verbose_run_shows_the_output_of_snakemake(grid):
 
 
 def test_progress_of_a_cell_is_logged(grid):
-    log = (grid.directory / "results/logs/train/micrographs/resnet18/gradual/seed0.log").read_text()
+    log = (grid.directory / "results/logs/train/micrographs/test_resnet/gradual/seed0.log").read_text()
     line = re.compile(
-        r"micrographs resnet18 gradual seed 0: cmult at 32 px, epoch 3 of 4: "
+        r"micrographs test_resnet gradual seed 0: cmult at 32 px, epoch 3 of 4: "
         r"training loss \d+\.\d+, validation loss \d+\.\d+, validation accuracy \d+\.\d %, about \d+:\d\d min left"
     )
     assert line.search(log)
@@ -261,18 +261,18 @@ def test_budget_is_fitted_once_before_the_run_is_planned(grid):
     hours = ("--config", "hours=9")
     target = "results/tables/datasets.csv"
     done = run_snakemake(
-        grid.checkout / "Snakefile", grid.directory, "--dry-run", target, "--configfile", SMALLEST, *hours
+        grid.checkout / "Snakefile", grid.directory, "--dry-run", target, "--configfile", *SMALLEST, *hours
     )
     assert "the grid that fits is chosen when the run starts" in done.output
     assert not (grid.directory / "results" / "budget.yaml").exists()
     # as a user does, with paths that are relative to the checkout
-    directory, config = (os.path.relpath(path, grid.checkout) for path in (grid.directory, SMALLEST))
+    directory, *config = (os.path.relpath(path, grid.checkout) for path in (grid.directory, *SMALLEST))
     cache = {"XDG_CACHE_HOME": str(grid.directory / ".cache")}
     done = run_snakemake(
-        "Snakefile", directory, target, "--cores", "2", "--configfile", config, *hours, cwd=grid.checkout, **cache
+        "Snakefile", directory, target, "--cores", "2", "--configfile", *config, *hours, cwd=grid.checkout, **cache
     )
     assert "measuring training steps" in done.output
-    assert "budget of 9 h: resnet18, scale 1, 2 regimes, 6 seeds; about " in done.output
+    assert "budget of 9 h: test_resnet, scale 1, 2 regimes, 6 seeds; about " in done.output
     # seed 0 is finished; the file is read again, and no grid is chosen
     assert grid.plan(*hours)["train"] == 2 * 5
 
@@ -288,7 +288,7 @@ def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path)
     assert "1 of 2 cells finished, 0 running, 0 interrupted, 1 pending" in output
     progress = grid.directory / "results" / "progress"
     assert set(read_table(progress / "cells.csv")["regime"]) == {"no-increase"}
-    assert "micrographs resnet18 gradual seed 0" in (progress / "verdict.md").read_text()
+    assert "micrographs test_resnet gradual seed 0" in (progress / "verdict.md").read_text()
     assert grid.plan() == {}
 
 
@@ -334,19 +334,85 @@ def test_folder_to_compare_must_exist(snakemake):
     )
 
 
-def test_extracted_archive_plans_the_same_grid_and_can_be_compared(grid, tmp_path):
-    author = "crate={'author': 'Ada Lovelace'}"
-    _, jobs = grid.run("ro_crate", "--config", author)
+@pytest.fixture(scope="module")
+def archive(grid, tmp_path_factory):
+    """Extracted archive of the finished grid."""
+    folder = tmp_path_factory.mktemp("archive")
+    _, jobs = grid.run("ro_crate", "--config", "crate={'author': 'Ada Lovelace'}")
     assert jobs == {"ro_crate": 1}
-    with zipfile.ZipFile(grid.directory / "results" / "entr.crate.zip") as archive:
-        archive.extractall(tmp_path)
-        texts = {name: archive.read(name) for name in archive.namelist()}
-    assert [name for name, text in texts.items() if os.fsencode(grid.directory.parent) in text] == []
-    plan = run_snakemake(tmp_path / "Snakefile", tmp_path, "--dry-run", "--cores", "1", "--forceall")
+    with zipfile.ZipFile(grid.directory / "results" / "entr.crate.zip") as file:
+        file.extractall(folder)
+    return folder
+
+
+def test_extracted_archive_plans_the_same_grid_and_can_be_compared(grid, archive):
+    files = [path for path in archive.rglob("*") if path.is_file()]
+    assert [path for path in files if os.fsencode(grid.directory.parent) in path.read_bytes()] == []
+    plan = run_snakemake(archive / "Snakefile", archive, "--dry-run", "--cores", "1", "--forceall")
     planned = {rule: int(count) for rule, count in PLANNED.findall(plan.output) if rule != "total"}
     assert planned == grid.first_jobs
-    output, _ = grid.run("compare_runs", "--config", f"before={tmp_path}")
+    output, _ = grid.run("compare_runs", "--config", f"before={archive}")
     assert "differences: none is recorded" in output
+
+
+@pytest.fixture
+def elsewhere(grid, tmp_path):
+    """The grid with another directory for results."""
+    other = copy.copy(grid)
+    other.directory = tmp_path
+    return other
+
+
+def test_tables_figures_and_paper_are_remade_from_an_archive_without_training(grid, archive, elsewhere):
+    tables = sorted(path.relative_to(grid.directory).as_posix() for path in grid.directory.glob("results/tables/*.csv"))
+    tables.remove("results/tables/sample_images.csv")
+    texts = ("results/recommendation.md", "results/figures/confusion_matrices.html", "paper")
+    config = ("--config", f"archive={archive}", "paper={'title': 'Our study'}")
+    _, jobs = elsewhere.run(*tables, *texts, *config)
+    models = {"export_model", "analyse_errors", "benchmark_trained"}
+    assert jobs == {
+        "copy_archived_cell": 2,
+        # two of each cell, two of the inference benchmark, three of the images
+        "copy_archived_table": 9,
+        "summarise_datasets": 1,
+        "bundle_vega": 1,
+        **{rule: count for rule, count in FROM_ALL_TABLES.items() if rule not in {*models, *REPORT}},
+        "plot_figure": len(PAPER_FIGURES) + 1,
+        "paper": 1,
+    }
+    results, remade = (one.directory for one in (grid, elsewhere))
+    assert [name for name in tables if (remade / name).read_bytes() != (results / name).read_bytes()] == []
+    assert "results/models" in (results / "results/recommendation.md").read_text()
+    assert "results/models" not in (remade / "results/recommendation.md").read_text()
+    text = (remade / "results/paper/README.md").read_text()
+    assert text.startswith("# Our study\n")
+    assert "2 of 2 cells are finished" in text
+    shown = {path.stem for path in (remade / "results/paper").glob("*.png")}
+    assert shown == {*re.findall(r"!\[.*\]\((\w+)\.png\)", text)} == {*PAPER_FIGURES}
+
+
+@pytest.mark.slow
+def test_report_is_remade_from_an_archive(archive, elsewhere):
+    output, jobs = elsewhere.run("--config", f"archive={archive}")
+    assert jobs["plot_figure"] == FIGURES
+    assert "The report:" in output
+    assert "The model:" not in output
+    assert (elsewhere.directory / "results" / "report.html").stat().st_size > 1e6
+
+
+def test_archive_is_planned_up_to_the_report(archive, elsewhere):
+    planned = elsewhere.plan("--config", f"archive={archive}")
+    assert planned["plot_figure"] == FIGURES
+    assert planned["render_report"] == 1
+    assert planned.keys().isdisjoint({"train", "export_model", "analyse_errors", "plot_sample_images"})
+
+
+def test_archive_without_all_cells_is_refused_before_any_job(grid, archive, tmp_path):
+    given = ("--config", f"archive={archive}", "seeds=2")
+    words = ("--dry-run", "--cores", "1", "--configfile", *SMALLEST, *given)
+    done = run_snakemake(grid.checkout / "Snakefile", tmp_path, *words, check=False)
+    assert done.returncode != 0
+    assert "archive: 2 of 4 cells of the grid are missing" in done.output
 
 
 def test_target_cell_runs_only_what_it_needs(tmp_path):
@@ -384,7 +450,7 @@ def test_damaged_file_of_a_cell_is_named_and_only_that_cell_is_retrained(grid, t
     path = other_grid.directory / damaged
     flip_bit(path, position=path.stat().st_size // 2)
     words = (grid.checkout / "Snakefile", other_grid.directory, "results/tables/confusions.csv")
-    words += ("--cores", "2", "--configfile", SMALLEST)
+    words += ("--cores", "2", "--configfile", *SMALLEST)
     done = run_snakemake(*words, "--dry-run", check=False)
     assert done.returncode != 0
     assert f"{damaged} was changed after the job that wrote it: the content does not match" in done.output
@@ -395,7 +461,7 @@ def test_damaged_file_of_a_cell_is_named_and_only_that_cell_is_retrained(grid, t
     assert f"{damaged} is damaged (its content does not match the checksum in metrics.json)" in done.output
     assert f"delete the directory {cell} and run again: only that cell is retrained" in done.output
     rerun = re.search(r"^  rerun:  snakemake (\S+) (.*)$", done.output, re.MULTILINE)
-    assert f"--configfile {SMALLEST}" in rerun[2]
+    assert f"--configfile {SMALLEST[0]} {SMALLEST[1]}" in rerun[2]
     shutil.rmtree(other_grid.directory / cell)
     _, jobs = other_grid.run(rerun[1])
     assert jobs == {"train": 1, "aggregate_histories": 1}

@@ -193,6 +193,7 @@ rule recommend:
         limits=settings.recommend.model_dump(),
         tested=settings.split.test > 0,
         budget=budget_lines,
+        exported=not settings.archive,
         code=code_digest("recommend"),
     message:
         "selecting the recommended model"

@@ -14,7 +14,7 @@ from entr.config import model_check
 from entr.config.download_settings import IN_URL_LISTS
 from entr.config.validation import validate_config
 from entr.data.image_folder import listing_digest
-from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
+from entr.figures.catalogue import CATALOGUE, PAPER_FIGURES, SAMPLE_IMAGES
 from entr.jobs.code_digest import code_digest
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import CELL
@@ -42,6 +42,9 @@ if workflow.is_main_process and budget_lines and not budget.is_requested_by_a_ru
     # after the long plan of a dry run
     say = partial(print, *budget_lines, sep="\n", file=sys.stderr)
     atexit.register(say) if workflow.output_settings.dryrun else say()
+
+# an archived run has no images
+SHOWN = [name for name in CATALOGUE if not (settings.archive and name == SAMPLE_IMAGES)]
 
 grid = settings.grid
 study = settings.study().model_dump()
@@ -112,7 +115,8 @@ def tables_of(wildcards):
 
 def images_of(wildcards):
     """Return the image directories that a figure shows, by dataset."""
-    shown = grid.datasets if CATALOGUE[wildcards.figure].shows_images else []
+    shows_images = CATALOGUE[wildcards.figure].shows_images and not settings.archive
+    shown = grid.datasets if shows_images else []
     return collect("results/data/{dataset}/images", dataset=shown)
 
 

@@ -43,8 +43,8 @@ rule export_model:
 # requested.
 rule web_page:
     input:
-        javascript=rules.fetch_onnxruntime_web.output.javascript,
-        webassembly=rules.fetch_onnxruntime_web.output.webassembly,
+        javascript="results/onnxruntime-web/ort.wasm.bundle.min.mjs",
+        webassembly="results/onnxruntime-web/ort-wasm-simd-threaded.wasm",
         models=collect("results/models/{dataset}", dataset=grid.datasets),
     log:
         "results/logs/web_page.log",

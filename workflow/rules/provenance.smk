@@ -58,7 +58,17 @@ rule ro_crate:
                 suffix=["svg", "png", "vl.json"],
             ),
             *collect("results/models/{dataset}", dataset=grid.datasets),
-            *collect("results/data/{dataset}/manifest.csv", dataset=grid.datasets),
+            *collect("results/inference/{model}.csv", model=grid.models),
+            *collect(
+                "results/inference/trained/{dataset}/{model}.csv",
+                dataset=grid.datasets,
+                model=grid.models,
+            ),
+            *collect(
+                "results/data/{dataset}/{table}.csv",
+                dataset=grid.datasets,
+                table=["manifest", "rejected", "duplicates"],
+            ),
             *collect(
                 "results/data/{dataset}/splits/seed{seed}.csv",
                 dataset=grid.datasets,
@@ -67,6 +77,8 @@ rule ro_crate:
             *of_cells("metrics.json"),
             *of_cells("history.csv"),
             *of_cells("predictions.csv"),
+            *of_cells("steps.csv", seed=grid.seeds[0]),
+            *of_cells("lr_find.csv", seed=grid.seeds[0]),
         ],
     output:
         "results/entr.crate.zip",

@@ -5,7 +5,7 @@ rule render_report:
         library="results/figures/vega.js",
         verdict="results/verdict.md",
         recommendation="results/recommendation.md",
-        specs=collect("results/figures/{figure}.vl.json", figure=CATALOGUE),
+        specs=collect("results/figures/{figure}.vl.json", figure=SHOWN),
         tables=collect(
             "results/tables/{table}.csv",
             table=["answer", "claims", "datasets", "summary", "effects", "cells"],
@@ -31,6 +31,40 @@ rule render_report:
         "rendering the report"
     script:
         "../scripts/render_report.py"
+
+
+rule paper:
+    input:
+        tables=collect(
+            "results/tables/{table}.csv",
+            table=[
+                "metrics",
+                "pairs",
+                "effects",
+                "cells",
+                "datasets",
+                "time_to_accuracy_effects",
+            ],
+        ),
+        metrics=of_cells("metrics.json", seed=grid.seeds[0]),
+        inference=collect("results/inference/{model}.csv", model=grid.models),
+        figures=collect("results/figures/{figure}.png", figure=PAPER_FIGURES),
+        protocol=settings.paper.protocol or [],
+    output:
+        directory("results/paper"),
+    log:
+        "results/logs/paper.log",
+    conda:
+        "../../envs/entr.yaml"
+    params:
+        study=study,
+        title=settings.paper.title,
+        citation=Path(workflow.basedir, "CITATION.cff").read_text(encoding="utf-8"),
+        code=code_digest("paper"),
+    message:
+        "writing the paper"
+    script:
+        "../scripts/paper.py"
 
 
 rule analyse_errors:

@@ -45,12 +45,13 @@ onsuccess:
     dag = workflow.dag_settings
     # a run of named targets, or one that --until or --omit-from restricts, does not update the answer
     if not (dag.targets or dag.until or dag.omit_from):
+        exported = [] if settings.archive else grid.datasets
         print(
             terminal.summarise_run(
                 "results/answer.txt",
                 "results/report.html",
-                collect("results/errors/{dataset}.html", dataset=grid.datasets),
-                collect("results/models/{dataset}", dataset=grid.datasets),
+                collect("results/errors/{dataset}.html", dataset=exported),
+                collect("results/models/{dataset}", dataset=exported),
                 sys.argv[1:],
                 fronts="results/tables/pareto_front.csv",
                 time_basis=settings.time_basis,

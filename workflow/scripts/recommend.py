@@ -11,5 +11,6 @@ write_recommendation(
     limits=snakemake.params.limits,
     tested=snakemake.params.tested,
     budget=snakemake.params.budget,
+    exported=snakemake.params.exported,
     outputs=dict(snakemake.output.items()),
 )

@@ -9,9 +9,10 @@ from factories import flip_bit, write_metrics_file
 from scipy import stats
 
 from entr.jobs.errors import EntrError
+from entr.jobs.nested_values import flatten
 from entr.jobs.tables import read_table, write_table
 from entr.report.provenance import Commit, Provenance
-from entr.report.run_comparison import Run, compare_predictions, compare_results, flatten, write_comparison
+from entr.report.run_comparison import Run, compare_predictions, compare_results, write_comparison
 
 ACCURACIES = [0.5, 0.6, 0.7, 0.65]
 SECONDS = [100.0, 110.0, 90.0, 105.0]

@@ -188,6 +188,15 @@ class Recommend(Section):
     """Minimum validation accuracy with test-time augmentation."""
 
 
+class Paper(Section):
+    """The paper that `snakemake paper` writes."""
+
+    title: str = ""
+    """Title; if this key is empty, the question of the study."""
+    protocol: UserPath | None = None
+    """Markdown file with the protocol of the study, which becomes a section of the paper; its title is omitted."""
+
+
 class Crate(Section):
     """What `snakemake ro_crate` states about the person who ran the workflow, and about the use of the results."""
 
@@ -249,10 +258,15 @@ class Config(Section):
     logger: Literal["none", "tensorboard"] = "none"
     """Additional logger: `tensorboard` writes event files to `results/tensorboard`."""
 
+    archive: UserPath | None = None
+    """Archived run from whose cells the tables, the figures and the report are made, without images or training: its
+    folder `results`, or the folder that contains it, such as an extracted archive of `snakemake ro_crate`."""
     before: UserPath | None = None
     """Earlier run that `snakemake compare_runs` compares: its folder `results`, or the folder that contains it."""
     after: UserPath = "results"
     """Later run, likewise."""
+    paper: Paper = Paper()
+    """The paper that `snakemake paper` writes."""
     crate: Crate = Crate()
     """The archive that `snakemake ro_crate` writes."""
     onnxruntime_web: OnnxRuntimeWeb = OnnxRuntimeWeb()
@@ -337,10 +351,10 @@ class Config(Section):
     def without_local_paths(self) -> dict[str, Any]:
         """Return the configuration of this grid as JSON values, without local directories and without credentials.
 
-        Settings of `compare_runs`, `ro_crate` and `web_page` are left out, because they do not affect results, and so
-        is `hours`, because the grid is the one that fits.
+        Settings of `compare_runs`, `paper`, `ro_crate` and `web_page` are left out, because they do not affect results.
+        So are `hours`, because the grid is the one that fits, and `archive`, whose cells state how they were trained.
         """
-        unused = {"before", "after", "crate", "hours", "onnxruntime_web"}
+        unused = {"archive", "before", "after", "crate", "hours", "onnxruntime_web", "paper"}
         plain = self.model_dump(mode="json", exclude_none=True, exclude=unused)
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}

@@ -139,14 +139,20 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
 
     Only the first one is reported; later checks may fail if earlier ones have.
     """
-    if config.images.folder and not _is(Path.is_dir, config.images.folder):
+    if config.images.folder and config.archive is None and not _is(Path.is_dir, config.images.folder):
         yield (
             ("images",),
             f"the folder {shown(config.images.folder)} does not exist; give one that has a subfolder per class",
         )
+    if config.archive is not None and not _is(Path.is_dir, config.archive):
+        yield ("archive",), f"the folder {shown(config.archive)} does not exist; give the folder of an archived run"
     for key, folder in (("before", config.before), ("after", config.after)):
         if config.before is not None and folder is not None and not _is(Path.is_dir, folder):
             yield (key,), f"the folder {shown(folder)} does not exist; give the folder results of a finished run"
+    if (protocol := config.paper.protocol) is not None and not _is(Path.is_file, protocol):
+        yield ("paper", "protocol"), f"the file {shown(protocol)} does not exist; give a Markdown file, or omit the key"
+    if config.archive is not None and config.hours is not None:
+        yield ("hours",), "no grid is chosen for an archived run; omit hours or archive"
     for name in config.grid.datasets:
         if name not in config.datasets:
             yield ("grid", "datasets"), _unknown("dataset", name, config.datasets)
@@ -178,7 +184,7 @@ def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
         if known and model.partition(".")[0] not in known:
             yield ("grid", "models", position), _unknown("model of torchvision or timm", model, known)
         file = config.weights_file(model)
-        if file is not None and not _is(Path.is_file, file):
+        if file is not None and config.archive is None and not _is(Path.is_file, file):
             problem = f"the file {shown(file)} with the weights of {model} does not exist"
             yield ("weights",), f"{problem}; correct it, or use imagenet or none"
     for model in config.weights_sha256:

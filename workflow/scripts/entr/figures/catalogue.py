@@ -143,8 +143,8 @@ _FIGURES = (
         heading="Confusion matrices",
         category=ACCURACY,
         caption="Confusion matrix of the model and regime with the highest mean accuracy per dataset, over all seeds, "
-        "and the most frequent confusions. Top: the most confident misclassification; below: a correctly classified "
-        "image of the predicted class.",
+        "and the most frequent confusions. If the images are available, the top row shows the most confident "
+        "misclassification, and the row below a correctly classified image of the predicted class.",
         tables=("confusions", "summary"),
         shows_images=True,
     ),
@@ -210,3 +210,6 @@ _FIGURES = (
 
 CATALOGUE = {figure.name: figure for figure in _FIGURES}
 """Every figure by name."""
+
+PAPER_FIGURES = ("effects", "fig1_accuracy_time", "fig4_efficiency", "fig5_accuracy", "time_to_accuracy")
+"""Figures that the paper of a run shows, in their order."""

@@ -29,6 +29,7 @@ def write_recommendation(
     outputs: Mapping[str, str | Path],
     tested: bool = False,
     budget: Sequence[str] = (),
+    exported: bool = True,
 ) -> None:
     """Choose a model and regime for each dataset and goal, and explain the choice.
 
@@ -48,6 +49,8 @@ def write_recommendation(
         Whether the recommended model is tested on held-out images.
     budget : sequence of str
         Sentences about what fits into the budget and what does not, see `config.budget.describe`.
+    exported : bool
+        Whether the recommended model is exported.
 
     Raises
     ------
@@ -71,7 +74,10 @@ def write_recommendation(
             )
     write_table(choices_table(choices), outputs["table"])
     with atomic_write(outputs["text"]) as file:
-        file.write(render_recommendation(choices, read_table(fronts), design, limits, tested=tested, budget=budget))
+        text = render_recommendation(
+            choices, read_table(fronts), design, limits, tested=tested, budget=budget, exported=exported
+        )
+        file.write(text)
 
 
 def render_recommendation(
@@ -82,6 +88,7 @@ def render_recommendation(
     *,
     tested: bool = False,
     budget: Sequence[str] = (),
+    exported: bool = True,
 ) -> str:
     """Return the recommendation as Markdown.
 
@@ -99,6 +106,8 @@ def render_recommendation(
         Whether the recommended model is tested on held-out images.
     budget : sequence of str
         Sentences about what fits into the budget and what does not.
+    exported : bool
+        Whether the recommended model is exported.
     """
     datasets = [
         {
@@ -119,6 +128,7 @@ def render_recommendation(
         limits=list(_describe(limits)),
         tested=tested,
         budget=budget,
+        exported=exported,
     )
 
 
@@ -154,9 +164,7 @@ def _regimes(fronts: pd.DataFrame, design: StudyDesign, **scope: str) -> list[di
             "regime": row.regime,
             "accuracy": format_effect("accuracy", row.accuracy, row.accuracy_low, row.accuracy_high),
             "time": _format(Interval(row.time, row.time_low, row.time_high), format_number),
-            "front": ("yes" if row.on_front else "no")
-            if np.isnan(row.front_share)
-            else describe_share(row.front_share),
+            "front": _place(row.on_front, row.front_share),
             "note": row.note,
         }
         for row in rows.itertuples()

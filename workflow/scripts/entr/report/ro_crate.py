@@ -64,7 +64,8 @@ OUTPUTS = {
     "results/provenance.json": "Configuration, code digests, commit, machine and packages of the run.",
     "results/tables": "Tables of all cells, effects and claims; docs/tables.md describes their columns.",
     "results/figures": "Figures as images and as Vega-Lite specifications.",
-    CELLS: "Metrics, history and predictions of each cell.",
+    CELLS: "Metrics, history and predictions of each cell; steps and learning-rate finder of the first seed.",
+    "results/inference": "Inference benchmark of each model.",
     "results/models": "The recommended model per dataset, with its model card.",
 }
 """Description of each output of the workflow, a file or directory."""

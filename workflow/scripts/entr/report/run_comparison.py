@@ -1,6 +1,5 @@
 """Comparison of two finished runs: configuration, code, machine, images, predictions and results."""
 
-import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from entr.analysis.formatting import format_effect, format_number, format_percen
 from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
 from entr.jobs.markdown import render_markdown
+from entr.jobs.nested_values import flatten
 from entr.jobs.tables import read_columns, read_table, write_table
 from entr.metrics.cell_files import read_content, unrecorded_files
 from entr.metrics.cell_metrics import METRICS_FILE
@@ -394,19 +394,6 @@ def _differing(
         values = before.get(key, ""), after.get(key, "")
         if values[0] != values[1]:
             yield section, key, *values
-
-
-def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
-    """Return the leaves of a nested mapping as text, by their path of keys joined by full stops."""
-    leaves: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-            leaves |= flatten(dict(enumerate(value)), f"{prefix}{key}.")
-        elif isinstance(value, Mapping) and value:
-            leaves |= flatten(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return leaves
 
 
 def _plan_differences(before: Run, after: Run) -> Iterator[tuple[str, str, str, str]]:

@@ -84,7 +84,19 @@ def render_verdict(
     effects: pd.DataFrame,
     cells: pd.DataFrame,
 ) -> str:
-    """Return the verdict as Markdown.
+    """Return the verdict as Markdown; for the parameters see `verdict_values`."""
+    return render_markdown("verdict.md.j2", **verdict_values(study, answer, claims, pairs, effects, cells))
+
+
+def verdict_values(
+    study: Study,
+    answer: Answer,
+    claims: Sequence[Claim],
+    pairs: pd.DataFrame,
+    effects: pd.DataFrame,
+    cells: pd.DataFrame,
+) -> dict[str, Any]:
+    """Return the variables of the template of the verdict.
 
     Parameters
     ----------
@@ -102,41 +114,40 @@ def render_verdict(
     decisive = [claim for claim in claims if claim.claim == HYPOTHESIS and claim.verdict == verdict]
     missing = study.missing_cells()
     seeds = len(design.seeds)
-    return render_markdown(
-        "verdict.md.j2",
-        headline=answer.headline,
-        answers={regime: answer_rows(answer.parts, regime) for regime in TREATMENTS if answer.select(regime=regime)},
-        needs=list_needs(answer.select(leading=True), *TARGET_NAMES),
-        targets=TARGET_NAMES,
-        verdict=verdict,
-        reason=decisive[0].reason,
-        supported_by=[claim.regime for claim in decisive],
-        datasets=[
+    return {
+        "headline": answer.headline,
+        "answers": {regime: answer_rows(answer.parts, regime) for regime in TREATMENTS if answer.select(regime=regime)},
+        "needs": list_needs(answer.select(leading=True), *TARGET_NAMES),
+        "targets": TARGET_NAMES,
+        "verdict": verdict,
+        "reason": decisive[0].reason,
+        "supported_by": [claim.regime for claim in decisive],
+        "datasets": [
             {"name": name, "title": title, "stand_in_for": design.stand_in_for.get(name)}
             for name, title in design.datasets.items()
         ],
-        models=design.models,
-        networks=describe_networks(cells["weights"], cells["scale"]),
-        control=design.control,
-        regimes=[regime for regime in design.regimes if regime != design.control],
-        seeds=design.seeds,
-        time_basis=TIME_BASES[design.time_basis],
-        time_is_measured=design.time_basis == "training",
-        devices=sorted(set(cells["device"])),
-        finished_cells=len(cells),
-        grid_cells=len(design.datasets) * len(design.models) * len(design.regimes) * seeds,
-        comparisons=_comparisons(study, pairs, effects),
-        claims=claim_rows(claims),
-        not_run=describe_not_run(claims),
-        replicates_for_test=REPLICATES_FOR_TEST,
-        smallest_p=f"{2.0 ** (1 - seeds):.2g}",
-        missing=group_by_seed(missing),
-        missing_count=len(missing),
-        random_weights="none" in set(cells["weights"]),
-        losses=list(_losses(study, effects)),
-        faster=f"{100 * (TARGET_RATIO - 1):.0f} %",
-        accuracy_loss=f"{100 * (1 - 1 / TARGET_RATIO):.0f} %",
-    )
+        "models": design.models,
+        "networks": describe_networks(cells["weights"], cells["scale"]),
+        "control": design.control,
+        "regimes": [regime for regime in design.regimes if regime != design.control],
+        "seeds": design.seeds,
+        "time_basis": TIME_BASES[design.time_basis],
+        "time_is_measured": design.time_basis == "training",
+        "devices": sorted(set(cells["device"])),
+        "finished_cells": len(cells),
+        "grid_cells": len(design.datasets) * len(design.models) * len(design.regimes) * seeds,
+        "comparisons": _comparisons(study, pairs, effects),
+        "claims": claim_rows(claims),
+        "not_run": describe_not_run(claims),
+        "replicates_for_test": REPLICATES_FOR_TEST,
+        "smallest_p": f"{2.0 ** (1 - seeds):.2g}",
+        "missing": group_by_seed(missing),
+        "missing_count": len(missing),
+        "random_weights": "none" in set(cells["weights"]),
+        "losses": list(_losses(study, effects)),
+        "faster": f"{100 * (TARGET_RATIO - 1):.0f} %",
+        "accuracy_loss": f"{100 * (1 - 1 / TARGET_RATIO):.0f} %",
+    }
 
 
 def _effect(effects: pd.DataFrame, study: Study, **keys: str) -> dict[str, pd.Series] | None:
