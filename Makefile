@@ -142,6 +142,14 @@ sbom: $(BIN)/uv  ## write a software bill of materials (CycloneDX) of the locked
 	$(BIN)/uv tool run --from $(CYCLONEDX) cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
 		--output-reproducible --output-format JSON --output-file $(SBOM)
 
+.PHONY: schedules
+schedules: .venv/lock  ## update the comparison of schedules in the docs from its archived cells
+	PYTHONPATH=$(PYTHONPATH):tests $(BIN)/python tests/schedule_comparison.py
+	run=$$(mktemp -d) && $(BIN)/snakemake --directory $$run --cores all results/figures/pareto_front.png \
+		--configfile config/paper.yaml config/schedules.yaml docs/schedule_comparison/config.yaml \
+		--config archive=$(CURDIR)/docs/schedule_comparison/equal_epochs && \
+		cp $$run/results/figures/pareto_front.png docs/schedules_front.png
+
 .PHONY: licences
 licences: .venv/lock  ## update the licences of the locked packages in the docs
 	$(BIN)/uv tool run $(PIP_LICENSES) --python $(BIN)/python --from mixed --format json --with-system --with-urls \
