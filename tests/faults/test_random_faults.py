@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, copy_workflow
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -300,11 +300,11 @@ def survive(finished, clean, folder, *, sequences, steps):
     """Run random sequences of faults, and return how often each fault occurred."""
     counts = {}
     run_state_machine_as_test(
-        machine(finished, clean, folder, counts),
+        seed(5)(machine(finished, clean, folder, counts)),
         settings=settings(
             max_examples=sequences,
             stateful_step_count=steps,
-            derandomize=True,
+            derandomize=False,
             database=None,
             deadline=None,
             phases=[Phase.generate],
@@ -319,7 +319,9 @@ def faults_in(counts):
 
 
 def test_results_are_those_of_a_clean_run_after_random_faults(finished, clean, tmp_path):
-    assert faults_in(survive(finished, clean, tmp_path, sequences=2, steps=4)) >= 4
+    # the first two sequences that Hypothesis tries only repeat the simplest fault
+    counts = survive(finished, clean, tmp_path, sequences=3, steps=3)
+    assert len(counts.keys() - {"sequences", "refused"}) >= 3
 
 
 @pytest.mark.slow

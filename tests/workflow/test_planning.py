@@ -48,6 +48,7 @@ def test_epochs_are_fitted_once_per_dataset_and_model(snakemake):
     assert planned["fit_epochs"] == 3 * 3
 
 
+@pytest.mark.slow
 def test_regimes_of_equal_time_are_trained_with_the_fitted_epochs(snakemake, tmp_path):
     cells = [
         tmp_path / f"results/cells/micrographs/test_resnet/{regime}/seed0" for regime in ("no-increase", "gradual")

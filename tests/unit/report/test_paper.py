@@ -120,7 +120,7 @@ def test_results_are_from_the_tables(paper_of):
     assert "Learning rate 0.01, batch size 64, momentum 0.9, weight decay 0.0, dropout 0.5." in text
     assert "| `rpl` | all | 7 |" in text
     assert "| gradual | 100, 150, 200, 250 | 19 |  |" in text
-    assert "35 of 35 cells are finished, with a total run time of 0.583 h" in text
+    assert "35 of 35 cells are finished, with a total run time of 35 min." in text
     row = next(line for line in text.splitlines() if line.startswith("| UCM | gradual | ") and line.count("|") == 7)
     time, multiply_adds, efficiency, from_multiply_adds = (part.split()[0] for part in row.split("|")[3:7])
     assert float(time) == pytest.approx(final_ratio(effects, "log_time_ratio"), abs=0.001)

@@ -13,7 +13,7 @@ import yaml
 from entr.analysis.aggregation import select_rows
 from entr.analysis.answer import find_answer
 from entr.analysis.claims import evaluate_claims
-from entr.analysis.formatting import format_number
+from entr.analysis.formatting import format_duration, format_number
 from entr.analysis.study import Study
 from entr.config.study_design import StudyDesign
 from entr.config.training import Training
@@ -186,7 +186,7 @@ def render_paper(
             column: sorted({str(value) for value in cells[column]} - {"", "nan"})
             for column in ("device", "threads", "driver", "precision", "python", "torch", "torchvision", "fastai")
         },
-        hours=format_number(cells["seconds_wall"].sum() / 3600),
+        duration=format_duration(cells["seconds_wall"].sum()),
         version=citation["version"],
         workflow=citation["title"],
     )
