@@ -400,8 +400,10 @@ def test_report_is_remade_from_an_archive(archive, elsewhere):
     assert (elsewhere.directory / "results" / "report.html").stat().st_size > 1e6
 
 
-def test_archive_is_planned_up_to_the_report(archive, elsewhere):
-    planned = elsewhere.plan("--config", f"archive={archive}")
+def test_archive_is_planned_up_to_the_report_with_its_own_configuration(archive, elsewhere):
+    configuration = sorted((archive / "config").glob("*.yaml"))
+    planned = elsewhere.plan("--config", f"archive={archive}", config=configuration)
+    assert planned["copy_archived_cell"] == 2
     assert planned["plot_figure"] == FIGURES
     assert planned["render_report"] == 1
     assert planned.keys().isdisjoint({"train", "export_model", "analyse_errors", "plot_sample_images"})

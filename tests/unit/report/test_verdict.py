@@ -97,7 +97,7 @@ def test_dataset_in_which_accuracy_falls_is_named(verdict_of):
 
 def test_grid_of_the_control_alone_is_not_compared(verdict_of):
     text, _ = verdict_of(study(regimes=(CONTROL,)))
-    assert "There are no pairs of a treatment and the control yet." in text
+    assert "No regime can be compared with no-increase yet." in text
     assert "not tested here: neither gradual nor stepwise is in the grid." in text
     assert text.split("\n\n")[1] == "**Not tested: the grid contains neither gradual nor stepwise.**"
 

@@ -71,21 +71,9 @@ def write_verdict(
     write_table(answer_table(answer), outputs["answer"])
     with atomic_write(outputs["text"]) as file:
         file.write(answer_text(answer))
-    text = render_verdict(study, answer, claims, read_table(pairs), read_table(effects), cells_)
+    values = verdict_values(study, answer, claims, read_table(pairs), read_table(effects), cells_)
     with atomic_write(outputs["verdict"]) as file:
-        file.write(text)
-
-
-def render_verdict(
-    study: Study,
-    answer: Answer,
-    claims: Sequence[Claim],
-    pairs: pd.DataFrame,
-    effects: pd.DataFrame,
-    cells: pd.DataFrame,
-) -> str:
-    """Return the verdict as Markdown; for the parameters see `verdict_values`."""
-    return render_markdown("verdict.md.j2", **verdict_values(study, answer, claims, pairs, effects, cells))
+        file.write(render_markdown("verdict.md.j2", **values))
 
 
 def verdict_values(
