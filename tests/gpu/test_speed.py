@@ -8,7 +8,8 @@ from gpu.steps import EpochBoundaryHook, Floor, TrainingTimer, count_host_waits,
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import Timer
 
-from entr.benchmark import inference, runtime_estimate
+from entr.benchmark import inference
+from entr.benchmark.unit_times import measure_unit_times
 from entr.devices import torch_device
 from entr.jobs.tables import read_table
 from entr.models import architectures
@@ -150,8 +151,8 @@ def test_runtime_estimate_agrees_with_measured_cells(scale, files, tmp_path, rec
     plan = make_plan(scale, scale.sizes[:2], phases_of_length(2))
     packed, device = PackedImages.open(**files), torch_device.choose_device(plan.training.device)
     for model in scale.models:
-        unit_times = runtime_estimate.measure_unit_times("textures", model, [plan], packed, None, device)
-        estimated = unit_times.seconds_of(plan)["training"]
+        units = measure_unit_times("textures", model, [plan], packed, None, device)
+        estimated = units.seconds_of(plan)["training"]
         measured = train(model, plan, files, tmp_path / model).metrics.seconds.training
         record_finding(f"{model}: training steps estimated {estimated:.2f} s, measured {measured:.2f} s")
         assert estimated == pytest.approx(measured, rel=2 * scale.tolerance)

@@ -99,7 +99,8 @@ rule fit_epochs:
     input:
         pixels="results/data/{dataset}/pixels.npy",
         manifest="results/data/{dataset}/manifest.csv",
-        split=f"results/data/{{dataset}}/splits/seed{grid.seeds[0]}.csv",
+        # always the same, so that other seeds do not change the epochs
+        split="results/data/{dataset}/splits/seed0.csv",
         weights=weights_of,
     output:
         "results/epochs/{dataset}/{model}.yaml",
@@ -114,6 +115,7 @@ rule fit_epochs:
     params:
         plans=lambda wildcards: settings.plans(wildcards.dataset),
         control=settings.control,
+        code=code_digest("fit_epochs"),
     message:
         "{wildcards.dataset} {wildcards.model}: measuring training steps to fit the epochs of each regime"
     script:

@@ -6,6 +6,7 @@ import subprocess
 from snakemake.cli import get_argument_parser
 
 from entr.config import budget, budget_file
+from entr.jobs.snakemake_options import without_targets
 
 BUDGET = "results/budget.yaml"
 # targets that do not need the grid
@@ -17,6 +18,32 @@ WITHOUT_GRID = {
     "check_environment",
     "compare_runs",
 }
+# options with which Snakemake runs no job, by their names in its parser
+WITHOUT_JOBS = (
+    "cleanup_metadata",
+    "containerize",
+    "d3dag",
+    "dag",
+    "delete_all_output",
+    "delete_temp_output",
+    "detailed_summary",
+    "dryrun",
+    "filegraph",
+    "generate_unit_tests",
+    "lint",
+    "list_conda_envs",
+    "list_input_changes",
+    "list_params_changes",
+    "list_rules",
+    "list_target_rules",
+    "list_untracked",
+    "print_compilation",
+    "report",
+    "rulegraph",
+    "summary",
+    "touch",
+    "unlock",
+)
 
 
 def images_digest():
@@ -34,9 +61,7 @@ def read_or_choose_budget():
     command, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     images = images_digest()
     found = budget.read_budget(BUDGET, configured, images)
-    starts_jobs = not (
-        command.dryrun or command.touch or command.unlock or command.lint
-    )
+    starts_jobs = not any(getattr(command, name) for name in WITHOUT_JOBS)
     needs_grid = not command.targets or not WITHOUT_GRID.issuperset(command.targets)
     is_first = found is None and not budget.is_requested_by_a_run()
     if is_first and starts_jobs and needs_grid:
@@ -52,9 +77,10 @@ def choose_grid(command):
             "hours: the grid must be chosen before a run of a part of it; run `snakemake fit_budget` with the same "
             "--config and --configfile first"
         )
-    # so that no job of that run reads it
+    # so that no job of that run reads it; back in its place if no other grid is chosen
+    earlier = Path(BUDGET).read_bytes() if Path(BUDGET).exists() else None
     Path(BUDGET).unlink(missing_ok=True)
-    options = [option for option in sys.argv[1:] if option not in command.targets]
+    options = without_targets(sys.argv[1:])
     # this process is in the directory of the results, from which relative paths of the options lead elsewhere
     options += ["--snakefile", workflow.main_snakefile, "--directory", os.getcwd()]
     if workflow.overwrite_configfiles:
@@ -72,6 +98,9 @@ def choose_grid(command):
         # that run is interrupted too, and cleans up
         run.wait()
         raise
+    finally:
+        if earlier is not None and not Path(BUDGET).exists():
+            Path(BUDGET).write_bytes(earlier)
     if run.returncode:
         raise EntrError(
             "hours: the grid could not be chosen; the error is above and in results/logs"

@@ -61,8 +61,9 @@ GPUS = workflow.resource_settings.resources.get("gpu").value or 1
 CORES_PER_TIMED_JOB = max(1, CORES // GPUS)
 
 # Jobs read these from `config` and not from `params`, because they must not make results stale:
-# patience and mirrors of downloads, the local copy of a verified file, and the logger.
+# patience and mirrors of downloads, the local copy of a verified file, how many files may be rejected, and the logger.
 config["download"] = settings.download.model_dump()
+config["max_rejected_fraction"] = settings.images.max_rejected_fraction
 config["logger"] = settings.logger
 config["onnxruntime_web"] = settings.onnxruntime_web.model_dump(mode="json")
 config["datasets"] = {
@@ -75,8 +76,12 @@ pathvars:
 
 
 def of_cells(file, **wildcards):
-    """Return a file of every cell of the grid, or of those cells that the given wildcards name."""
-    return collect(f"{CELL}/{file}", **GRID | wildcards)
+    """Return a file of every cell of the grid, or of those cells that the given wildcards name.
+
+    If cells are copied from an archived run, only those that it contains.
+    """
+    files = collect(f"{CELL}/{file}", **GRID | wildcards)
+    return archived_cells.select_archived(archived, files) if settings.archive else files
 
 
 def scale_with_attempt(amount):
@@ -150,6 +155,11 @@ def switch_off_default_rate_limit():
     limiter = workflow.scheduler.job_rate_limiter
     if limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+def log_finished_jobs():
+    """Log each finished job with --quiet, too, because the checksums of its results are recorded then."""
+    workflow.scheduler.print_progress = True
 
 
 def keep_going(record):

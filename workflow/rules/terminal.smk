@@ -27,15 +27,14 @@ elif workflow.is_main_process and not output.dryrun:
 
 def report_failures(logs):
     """Print which jobs failed, why, and the command that reruns each; remove the list of an earlier run."""
-    found = failed_jobs.describe_failures(
-        logs, logged_before, sys.argv[1:], workflow.dag_settings.targets
-    )
+    found = failed_jobs.describe_failures(logs, logged_before, sys.argv[1:])
     print(failed_jobs.write_failures(found, "results/failed_jobs.txt"), file=sys.stderr)
 
 
 # Snakemake keeps only one block of each kind
 onstart:
     switch_off_default_rate_limit()
+    log_finished_jobs()
     compact_checksums()
 
 

@@ -4,4 +4,5 @@ from entr.data.downscale import downscale_dataset
 from entr.jobs.logs import configure_logging
 
 configure_logging(snakemake.log[0])
-downscale_dataset(snakemake.input[0], snakemake.params.images, snakemake.threads, **dict(snakemake.output.items()))
+settings = snakemake.params.images | {"max_rejected_fraction": snakemake.config["max_rejected_fraction"]}
+downscale_dataset(snakemake.input[0], settings, snakemake.threads, **dict(snakemake.output.items()))

@@ -6,7 +6,8 @@ import yaml
 
 from entr.benchmark import budget_fit
 from entr.benchmark.budget_fit import RunEstimate
-from entr.benchmark.runtime_estimate import SECONDS_PER_JOB, UnitTimes, seconds_after_training
+from entr.benchmark.runtime_estimate import SECONDS_PER_JOB, seconds_after_training
+from entr.benchmark.unit_times import UnitTimes
 from entr.config.budget_file import Budget, BudgetGrid
 from entr.config.regimes import Regime
 from entr.config.schema import Images

@@ -4,7 +4,7 @@ import pytest
 
 from entr.benchmark import equal_time
 from entr.benchmark.equal_time import fit_epochs, fit_regimes, training_seconds
-from entr.benchmark.runtime_estimate import UnitTimes
+from entr.benchmark.unit_times import UnitTimes
 from entr.config.epochs_file import read_epochs
 from entr.config.regimes import Ramp, Regime
 from entr.config.training import LearningRateFinder, Phase, Training

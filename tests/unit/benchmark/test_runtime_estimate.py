@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
+from factories import write_metrics_file
 
 from entr.benchmark import inference, runtime_estimate
-from entr.benchmark.runtime_estimate import UnitTimes
+from entr.benchmark.unit_times import UnitTimes
 from entr.config.regimes import Regime
 from entr.config.training import LearningRateFinder, Phase, Training
 from entr.config.training_plan import Plan
@@ -82,7 +83,7 @@ def test_unfinished_cells_are_estimated_from_timed_steps(dataset, tmp_path, capl
 
     def finish(cell):
         cell.parent.mkdir(parents=True)
-        cell.touch()
+        write_metrics_file(cell.parent, {"plan": plan.plain()})
 
     def estimate():
         with caplog.at_level("INFO", logger="entr"):

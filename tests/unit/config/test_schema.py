@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from configurations import CATALOGUE, FILES, PAPER, merged
 
@@ -116,8 +118,10 @@ def test_published_configuration_contains_no_local_paths_and_no_credentials(tmp_
 
 
 def test_published_configuration_is_that_of_the_grid():
-    config = validate_config(merged(*FILES, grid={"regimes": ["no-increase", "gradual"]}))
+    config = validate_config(merged(*FILES, grid={"regimes": ["no-increase", "gradual"]}, seeds=2))
     plain = config.without_local_paths()
+    # the number of seeds would replace them
+    assert (plain["grid"]["seeds"], "seeds" in plain) == ([0, 1], False)
     assert list(plain["datasets"]) == ["micrographs"]
     assert list(plain["regimes"]) == ["no-increase", "gradual"]
     assert Config.model_validate(plain).plan("micrographs", "gradual") == config.plan("micrographs", "gradual")
@@ -138,7 +142,18 @@ def test_credentials_are_removed_from_urls(url, redacted):
 def test_folder_that_overrides_a_catalogue_entry_keeps_nothing_of_its_archive():
     """Snakemake merges the two, so that the URLs remain in the entry."""
     config = validate_config(merged(*FILES, datasets={"ucm": {"source": "folder", "path": "here"}}))
-    assert config.datasets["ucm"].origin() == {"source": "folder", "path": "here"}
+    assert config.datasets["ucm"].origin() == {"source": "folder", "path": str(Path("here").absolute())}
+
+
+def test_folder_has_one_origin_however_its_path_is_spelled():
+    spelled = ("here", "./here", "there/../here", Path("here").absolute())
+    configs = [validate_config(merged(*FILES, datasets={"ucm": {"source": "folder", "path": str(p)}})) for p in spelled]
+    assert len({str(config.datasets["ucm"].origin()) for config in configs}) == 1
+
+
+def test_limit_on_rejected_files_does_not_concern_downscaled_images():
+    one, other = (validate_config(merged(*FILES, images={"max_rejected_fraction": limit})) for limit in (0.1, 0.2))
+    assert one.downscaling() == other.downscaling()
 
 
 def origin(**entry):

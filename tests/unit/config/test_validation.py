@@ -185,6 +185,7 @@ def test_number_of_seeds_has_to_be_a_positive_integer(seeds):
             "training.phases.sgdr",
             "more than 10000 epochs; lower cycles, cycle_length or cycle_mult",
         ),
+        ({"training": {"schedule": ["sgdr", "cmult", "sgdr"]}}, "training.schedule", "sgdr is listed more than once"),
         ({"seeds": 10**9}, "seeds", "less than or equal to 10000"),
         ({"seeds": 3, "grid": 5}, "grid", "valid dictionary"),
         ({"images": "x", "grid": 5}, "grid", "valid dictionary"),

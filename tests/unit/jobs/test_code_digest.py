@@ -101,6 +101,32 @@ def test_change_to_training_retrains_cells_but_makes_no_images_or_tables_stale(s
     assert changed(before, scripts) == {"train", "estimate_runtime", "fit_budget", "fit_epochs"}
 
 
+@pytest.mark.parametrize(
+    ("module", "users"),
+    [
+        ("figures/confusion_matrices", {"figure"}),
+        # a further figure must neither redraw the others nor fit epochs anew
+        ("figures/catalogue", {"estimate_runtime", "fit_budget", "paper", "progress", "render_report"}),
+        ("data/sources/archive", {"fetch_archive"}),
+        ("data/sources/url_list", {"check_environment", "fetch_url_list"}),
+        ("analysis/histories", {"aggregate_histories", "analyse_errors", "progress"}),
+        ("analysis/pareto_front", {"estimate_fronts", "progress"}),
+        ("benchmark/runtime_estimate", {"estimate_runtime", "fit_budget"}),
+        ("benchmark/unit_times", {"estimate_runtime", "fit_budget", "fit_epochs"}),
+        ("deploy/export", {"export_model"}),
+        ("deploy/web_page", {"web_page"}),
+        ("report/error_analysis", {"analyse_errors"}),
+        ("report/provenance", {"compare_runs", "record_provenance", "ro_crate"}),
+        ("report/recommendation", {"recommend"}),
+        ("report/run_comparison", {"compare_runs"}),
+        ("report/verdict", {"evaluate_claims", "paper", "progress"}),
+        ("config_reference", set()),
+    ],
+)
+def test_module_is_used_by_no_other_scripts_than_expected(scripts, module, users):
+    assert users_of(scripts / "entr" / f"{module}.py", scripts) == users
+
+
 def test_changed_template_changes_the_digests_of_the_scripts_that_use_it(scripts):
     before = digests(scripts)
     for path in sorted((scripts.parent / "report").iterdir()):

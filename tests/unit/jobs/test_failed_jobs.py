@@ -39,7 +39,7 @@ def log(tmp_path, monkeypatch):
 
 
 def describe(before=None):
-    return failed_jobs.describe_failures(["log"], before or {}, ARGUMENTS, {"results/verdict.md"})
+    return failed_jobs.describe_failures(["log"], before or {}, ARGUMENTS)
 
 
 def test_failed_cell_is_described_by_reason_logs_and_rerun_command(log):
@@ -79,12 +79,18 @@ def test_log_written_after_the_clock_was_set_is_of_this_run(log, hours):
 
 @pytest.mark.usefixtures("log")
 def test_job_that_succeeded_in_a_later_attempt_has_not_failed(tmp_path):
+    (tmp_path / "log").write_text(LOG + "[Mon Nov 23 14:20:38 2026]\nFinished jobid: 2 (Rule: train)\n")
+    (description,) = describe()
+    assert description.startswith("plot_figure fig4_efficiency\n")
+
+
+@pytest.mark.usefixtures("log")
+def test_job_that_failed_although_its_earlier_outputs_exist_has_failed(tmp_path):
     folder = tmp_path / "results/cells/ucm/resnet18/gradual/seed3"
     folder.mkdir(parents=True)
     for name in ("metrics.json", "history.csv"):
         (folder / name).touch()
-    (description,) = describe()
-    assert description.startswith("plot_figure fig4_efficiency\n")
+    assert describe()[0].startswith("train ucm resnet18 gradual seed3\n")
 
 
 def test_job_that_failed_in_every_attempt_is_described_once_by_the_last():

@@ -1,9 +1,11 @@
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
+from entr.jobs import locks
 from entr.jobs.errors import EntrError
 from entr.jobs.locks import exclusive_lock, is_locked
 
@@ -48,3 +50,15 @@ def test_lock_is_released_after_an_error(tmp_path):
         _ = 1 / 0
     assert not is_locked(tmp_path / "lock")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lock_file_on_a_file_system_without_flock_counts_as_locked(tmp_path, monkeypatch):
+    """No such file system can be mounted here; filelock then keeps the file only while it holds the lock."""
+
+    def unsupported(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(locks.fcntl, "flock", unsupported)
+    assert not is_locked(tmp_path / "cell.lock")
+    (tmp_path / "cell.lock").touch()
+    assert is_locked(tmp_path / "cell.lock")

@@ -3,6 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from configurations import FILES, PAPER, merged
+from factories import write_metrics_file
 
 from entr.config.validation import validate_config
 from entr.jobs.tables import write_table
@@ -34,9 +35,10 @@ def test_images_and_models_of_the_default_grid_determine_disk_and_memory(tmp_pat
 def test_finished_cells_and_packed_images_need_no_more_space(tmp_path):
     metrics = cells(tmp_path)
     before = measure_needs(configured(), metrics, tmp_path)
-    for path in metrics:
-        Path(path).parent.mkdir(parents=True)
-        Path(path).touch()
+    for path in map(Path, metrics):
+        path.parent.mkdir(parents=True)
+        plan = configured().plan("micrographs", path.parts[-3])
+        write_metrics_file(path.parent, {"plan": plan.plain()})
     own = tmp_path / "data" / "micrographs"
     (own / "images").mkdir(parents=True)
     after = measure_needs(configured(), metrics, tmp_path)
@@ -44,6 +46,8 @@ def test_finished_cells_and_packed_images_need_no_more_space(tmp_path):
     assert after.disk == MICROGRAPHS * SQUARE < before.disk
     (own / "pixels.npy").touch()
     assert measure_needs(configured(), metrics, tmp_path).disk == 0
+    # trained with other settings
+    assert measure_needs(configured(training={"dropout": 0.25}), metrics, tmp_path).finished == 0
 
 
 def test_batches_and_image_size_of_the_paper_take_more_memory(tmp_path):

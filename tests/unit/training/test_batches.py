@@ -90,3 +90,21 @@ def test_parts_of_a_batch_have_all_its_images():
     batches = make_loader(crops, 16, PLAIN, shuffle=True, n_parts=3, plan=[Batch(8, 16, 8), Batch(8, 9, 8)])
     assert [len(labels) for _, labels in batches] == [6, 6, 4, 3, 3, 3]
     assert len(batches) == 6
+
+
+def test_crops_are_requested_where_the_images_of_that_size_are_kept():
+    class Kept:
+        """Images of a size, on a device without memory, in place of the GPU that this machine may lack."""
+
+        rows, augmented, device = np.arange(2), True, torch.device("cpu")
+
+        def __init__(self, size, storage):
+            self.size, self.storage = size, torch.device(storage)
+
+        def crop(self, rows, corners, _):
+            return rows.device.type, corners.device.type
+
+    mixed = MixedSizeDataset({150: Kept(150, "meta"), 250: Kept(250, "cpu")})
+    rows, corners = torch.zeros(2, dtype=torch.long), torch.zeros(2, 2)
+    assert mixed.crop(rows, corners, Batch(150, 2, 150)) == ("meta", "meta")
+    assert mixed.crop(rows, corners, Batch(250, 2, 250)) == ("cpu", "cpu")

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,9 @@ def test_missing_checkpoint_is_nothing_to_resume_from(tmp_path):
     assert read_records(tmp_path / "nothing.npz") is None
 
 
-@pytest.mark.parametrize("fault", ["truncated", "empty", "a byte changed", "not an archive", "pickled"])
+@pytest.mark.parametrize(
+    "fault", ["truncated", "empty", "a byte changed", "a header changed", "not an archive", "pickled"]
+)
 def test_damaged_checkpoint_is_ignored_with_a_warning(checkpoint, caplog, fault):
     content = checkpoint.path.read_bytes()
     position = content.index(WEIGHTS["a/weight"].tobytes())
@@ -46,6 +50,8 @@ def test_damaged_checkpoint_is_ignored_with_a_warning(checkpoint, caplog, fault)
         "truncated": content[: len(content) // 2],
         "empty": b"",
         "a byte changed": content[:position] + b"\xff" + content[position + 1 :],
+        # the flag of encryption of each member, in the directory of the archive
+        "a header changed": re.sub(rb"(?s)(PK\x01\x02.{4})\x00", lambda match: match[1] + b"\x01", content),
         "not an archive": b"x" * 99,
     }
     if fault == "pickled":

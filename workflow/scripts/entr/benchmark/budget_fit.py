@@ -15,12 +15,11 @@ import torch
 
 from entr.benchmark.runtime_estimate import (
     SECONDS_PER_JOB,
-    UnitTimes,
     benchmark_seconds,
-    measure_unit_times,
     seconds_after_training,
     seconds_by_regime,
 )
+from entr.benchmark.unit_times import UnitTimes, measure_unit_times
 from entr.config.budget_choice import choose_grid, reductions
 from entr.config.budget_file import STARTED_AT, Budget, BudgetGrid, process_start, write_budget
 from entr.config.training import Match

@@ -7,7 +7,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-from entr.benchmark.runtime_estimate import UnitTimes, measure_unit_times
+from entr.benchmark.unit_times import UnitTimes, measure_unit_times
 from entr.config.epochs_file import Epochs, write_epochs
 from entr.config.training_plan import Plan
 from entr.devices import torch_device

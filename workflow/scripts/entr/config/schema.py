@@ -1,6 +1,7 @@
 """The schema of the configuration: its keys, types, defaults and meanings."""
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -118,9 +119,11 @@ class Dataset(Section):
         """Return the keys that determine which images there are, as JSON values.
 
         URLs are replaced by a digest, because they may contain passwords, and omitted if checksums identify the
-        archive.
+        archive. The path of a folder is absolute, so that it may be spelled in several ways.
         """
         origin = self.model_dump(mode="json", include={"source"} | ORIGIN[self.source])
+        if self.source == "folder":
+            origin["path"] = os.path.abspath(str(self.path))  # noqa: PTH100  a link stays a link
         if self.source == "archive" and not self.checksums:
             origin["urls"] = hashlib.sha256(" ".join(self.urls).encode()).hexdigest()[:16]
         return origin
@@ -295,9 +298,12 @@ class Config(Section):
         return {regime: self.plan(dataset, regime).plain() for regime in self.grid.regimes}
 
     def downscaling(self) -> dict[str, Any]:
-        """Return how images are downscaled, as JSON values, with `images.max_side` multiplied by `scale`."""
+        """Return how images are downscaled, as JSON values, with `images.max_side` multiplied by `scale`.
+
+        How many files may be rejected is left out, because it does not change the images.
+        """
         max_side = scale_size(self.images.max_side, self.scale)
-        return self.images.model_dump(exclude={"folder"}) | {"max_side": max_side}
+        return self.images.model_dump(exclude={"folder", "max_rejected_fraction"}) | {"max_side": max_side}
 
     def sizes(self) -> list[int]:
         """Return every image size in px at which a cell of the grid is trained or evaluated, in ascending order."""
@@ -352,9 +358,10 @@ class Config(Section):
         """Return the configuration of this grid as JSON values, without local directories and without credentials.
 
         Settings of `compare_runs`, `paper`, `ro_crate` and `web_page` are left out, because they do not affect results.
-        So are `hours`, because the grid is the one that fits, and `archive`, whose cells state how they were trained.
+        So are `hours` and `seeds`, because the grid is the one that was run, and `archive`, whose cells state how they
+        were trained.
         """
-        unused = {"archive", "before", "after", "crate", "hours", "onnxruntime_web", "paper"}
+        unused = {"archive", "before", "after", "crate", "hours", "onnxruntime_web", "paper", "seeds"}
         plain = self.model_dump(mode="json", exclude_none=True, exclude=unused)
         for section in ("datasets", "regimes"):
             plain[section] = {name: plain[section][name] for name in self.grid.model_dump()[section]}

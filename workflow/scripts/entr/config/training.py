@@ -107,7 +107,7 @@ class Training(Section):
     }
     """Training phases, by name. Those of the paper: `sgdr`, warm restarts; `clrs`, cyclical learning rates; `cmult`,
     cycles that double in length; `rpl`, fine-tuning of all layers."""
-    schedule: Annotated[tuple[str, ...], Field(min_length=1)] = ("sgdr", "clrs", "cmult", "rpl")
+    schedule: Annotated[tuple[str, ...], Field(min_length=1), Unique] = ("sgdr", "clrs", "cmult", "rpl")
     """Names of the phases in the order in which they run. A list, because merging configuration files does not preserve
     the order of a mapping."""
     subtotal_after: str = "cmult"

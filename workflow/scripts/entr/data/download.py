@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 from tqdm import tqdm
 
-from entr.config.download_settings import DownloadSettings
+from entr.config.download_settings import DownloadSettings, redact_url
 from entr.data.http_session import deadline, open_session
 from entr.jobs.errors import EntrError
 
@@ -97,10 +96,10 @@ def download(
             verify(destination, n_bytes, checksums)
         except DownloadError as error:
             destination.unlink(missing_ok=True)
-            problems.append(f"{redact(url)}: {error}")
-            log.warning("%s: download failed (%s)", redact(url), error)
+            problems.append(f"{redact_url(url)}: {error}")
+            log.warning("%s: download failed (%s)", redact_url(url), error)
         else:
-            log.info("%s: downloaded", redact(url))
+            log.info("%s: downloaded", redact_url(url))
             return
     raise EntrError(
         f"{key}: nothing could be downloaded: {'; '.join(problems)}. Run this step with internet access, or {remedy}"
@@ -167,21 +166,12 @@ def download_one(
         stop=stop_after_attempt(settings.retries + 1),
         retry=retry_if_exception_type(TransientDownloadError),
         wait=lambda state: _wait_seconds(state, settings),
-        before_sleep=lambda state: log.info("%s: retrying (%s)", redact(url), _failure_of(state)),
+        before_sleep=lambda state: log.info("%s: retrying (%s)", redact_url(url), _failure_of(state)),
         reraise=True,
     )
     retrying(_attempt, session, url, part, settings, size, progress_bar)
     part.replace(destination)
     _resume_state_file(part).unlink(missing_ok=True)
-
-
-def redact(url: str) -> str:
-    """Return a URL without user, password and query, which may contain secrets."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
-    except ValueError:
-        return "(invalid URL)"
 
 
 @dataclass(frozen=True)

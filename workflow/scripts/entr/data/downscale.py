@@ -4,7 +4,6 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from entr.data.duplicates import Hashes, connected_groups, find_near_duplicates,
 from entr.data.image_folder import decode_name, labelled_files
 from entr.jobs.directories import atomic_directory
 from entr.jobs.errors import EntrError
+from entr.jobs.process_pool import process_pool
 from entr.jobs.tables import write_table
 
 log = logging.getLogger("entr")
@@ -100,7 +100,7 @@ def downscale_dataset(
     with atomic_directory(images) as folder:
         for label in {decode_name(label) for _, label, _ in jobs}:
             (folder / label).mkdir()
-        with ProcessPoolExecutor(processes) as pool:
+        with process_pool(processes) as pool:
             results = list(pool.map(partial(downscale_file, originals, folder, settings), jobs, chunksize=16))
         labels = Counter(result.label if isinstance(result, Rejected) else result[0].label for result in results)
         accepted = [result for result in results if not isinstance(result, Rejected)]

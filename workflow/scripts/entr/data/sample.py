@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from entr.data.downscale import Rejected, downscale_file
 from entr.data.image_folder import decode_name, labelled_files
 from entr.data.pack import pack_images
 from entr.jobs.errors import EntrError
+from entr.jobs.process_pool import process_pool
 from entr.jobs.tables import write_table
 
 
@@ -62,7 +62,7 @@ def downscale_sample(
     for label in {decode_name(label) for _, label, _ in chosen}:
         (folder / label).mkdir()
     begin = time.perf_counter()
-    with ProcessPoolExecutor(processes) as pool:
+    with process_pool(processes) as pool:
         results = list(pool.map(partial(downscale_file, originals, folder, settings), chosen, chunksize=16))
     seconds = time.perf_counter() - begin
     rows = [result[0] for result in results if not isinstance(result, Rejected)]

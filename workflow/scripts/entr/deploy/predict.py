@@ -199,24 +199,31 @@ def predict_files(
         If the model cannot be opened, or none of the files is a usable image.
     """
     files = find_images(images)
-    predictions = list(Classifier.open(folder, device).predict(files, batch_size))
+    predictions = Classifier.open(folder, device).predict(files, batch_size)
+    skipped: list[str] = []
     with atomic_write(output) as file:
         write = _write_json if Path(output).suffix.lower() == ".json" else _write_csv
-        write(predictions, file)
-    skipped = [prediction for prediction in predictions if prediction.problem]
-    for prediction in skipped:
-        log.warning("%s: skipped (%s)", prediction.path, prediction.problem)
-    log.info("%d images classified, %d files skipped; see %s", len(predictions) - len(skipped), len(skipped), output)
-    if len(skipped) == len(predictions):
+        write(_noting_skipped(predictions, skipped), file)
+    log.info("%d images classified, %d files skipped; see %s", len(files) - len(skipped), len(skipped), output)
+    if len(skipped) == len(files):
         raise EntrError(f"none of the files is a usable image; {output} states the problem of each")
 
 
-def _write_json(predictions: Sequence[Prediction], file: IO[str]) -> None:
+def _noting_skipped(predictions: Iterable[Prediction], skipped: list[str]) -> Iterator[Prediction]:
+    """Yield predictions; log and note the path of each file that cannot be used."""
+    for prediction in predictions:
+        if prediction.problem:
+            log.warning("%s: skipped (%s)", prediction.path, prediction.problem)
+            skipped.append(prediction.path)
+        yield prediction
+
+
+def _write_json(predictions: Iterable[Prediction], file: IO[str]) -> None:
     json.dump([asdict(prediction) for prediction in predictions], file, ensure_ascii=False, indent=2)
     file.write("\n")
 
 
-def _write_csv(predictions: Sequence[Prediction], file: IO[str]) -> None:
+def _write_csv(predictions: Iterable[Prediction], file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["path", "prediction", "probability", "problem"])
     for one in predictions:

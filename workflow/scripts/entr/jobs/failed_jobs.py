@@ -2,16 +2,18 @@
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from entr.jobs.files import atomic_write
+from entr.jobs.snakemake_options import without_targets
 
 AT_MOST = 20
 """Maximum number of failed jobs printed to the terminal; the file lists all."""
 ERROR_BLOCK = re.compile(r"^ *Error in rule (\w+):$")
-FIELD = re.compile(r"^ +(message|output|log): (.*?)(?: \(check log file\(s\) for error details\))?$")
+FIELD = re.compile(r"^ +(message|jobid|output|log): (.*?)(?: \(check log file\(s\) for error details\))?$")
+FINISHED = re.compile(r"^ *Finished jobid: (\d+) \(Rule: ")
 LOGGED_ERROR = re.compile(r"^\S+ \S+ ERROR (.*)$", re.MULTILINE)
 
 
@@ -27,12 +29,15 @@ class Failure:
         Its output and log files; the first log is that of the job, a second one that of the cluster.
     message : str
         Message of the executor, such as a state of SLURM; may be empty.
+    jobid : str
+        Its number in the run.
     """
 
     rule: str
     outputs: Sequence[str] = ()
     logs: Sequence[str] = ()
     message: str = ""
+    jobid: str = ""
 
     @property
     def name(self) -> str:
@@ -66,7 +71,10 @@ def modification_times(folder: str | Path) -> dict[str, int]:
 
 
 def parse_log(text: str) -> list[Failure]:
-    """Return the failed jobs in the log of a Snakemake run, each once, by its last attempt."""
+    """Return the failed jobs in the log of a Snakemake run, each once, by its last attempt.
+
+    Jobs of which a later attempt succeeded are left out.
+    """
     failures: list[Failure] = []
     in_block = False
     for line in text.splitlines():
@@ -75,6 +83,9 @@ def parse_log(text: str) -> list[Failure]:
             in_block = True
         elif in_block and (field := FIELD.match(line)):
             failures[-1] = _with_field(failures[-1], *field.groups())
+        elif finished := FINISHED.match(line):
+            failures = [failure for failure in failures if failure.jobid != finished[1]]
+            in_block = False
         elif not line.startswith(" "):
             in_block = False
     return list({failure.outputs or failure.rule: failure for failure in failures}.values())
@@ -83,13 +94,13 @@ def parse_log(text: str) -> list[Failure]:
 def _with_field(failure: Failure, name: str, value: str) -> Failure:
     if name == "message":
         return replace(failure, message="" if value == "None" else value)
+    if name == "jobid":
+        return replace(failure, jobid=value)
     files = tuple(value.split(", "))
     return replace(failure, outputs=files) if name == "output" else replace(failure, logs=files)
 
 
-def describe_failures(
-    logs: Sequence[str | Path], before: Mapping[str, int], arguments: Sequence[str], targets: Collection[str]
-) -> list[str]:
+def describe_failures(logs: Sequence[str | Path], before: Mapping[str, int], arguments: Sequence[str]) -> list[str]:
     """Describe the failed jobs of a run: name, reason, logs and the command that reruns it.
 
     Parameters
@@ -100,19 +111,17 @@ def describe_failures(
         The `modification_times` of the logs at the start of the run, by which those of earlier runs are recognised.
     arguments : sequence of str
         Command-line arguments of the run.
-    targets : collection of str
-        Those arguments that are targets.
 
     Returns
     -------
     list of str
-        A paragraph per job whose outputs are missing. Jobs that never started are omitted if others did, because
+        A paragraph per failed job. Jobs that never started are omitted if others did, because
         a cluster reports all jobs of a group as failed.
     """
     text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    failed = [failure for failure in parse_log(text) if not _has_all_outputs(failure)]
+    failed = parse_log(text)
     failed = [failure for failure in failed if failure.has_started(before)] or failed
-    options = [argument for argument in arguments if argument not in targets]
+    options = without_targets(arguments) if failed else []
     return [
         f"{failure.name}\n"
         f"  reason: {failure.reason(before)}\n"
@@ -120,11 +129,6 @@ def describe_failures(
         f"  rerun:  {shlex.join(['snakemake', *failure.outputs[:1], *options])}"
         for failure in failed
     ]
-
-
-def _has_all_outputs(failure: Failure) -> bool:
-    """Return whether a later attempt of the job succeeded."""
-    return bool(failure.outputs) and all(Path(path).exists() for path in failure.outputs)
 
 
 def write_failures(paragraphs: Sequence[str], path: str | Path) -> str:

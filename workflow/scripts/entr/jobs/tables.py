@@ -16,7 +16,7 @@ TEXT = frozenset[str]().union(
     ["part", "comparator", "target", "sentence", "lacking", "leading"],
     ["label", "predicted", "image", "example", "source", "first", "second", "first_label", "second_label"],
     ["sha256", "phash", "kind", "reason", "url", "status", "detail", "licence", "citation"],
-    ["path", "prediction", "problem"],
+    ["path", "prediction", "problem", "sizes_in_host_memory"],
     ["precision", "device", "device_type", "driver", "python", "torch", "torchvision", "fastai"],
     ["pairing", "change_unit", "section", "key", "before", "after"],
     ["claim", "evaluated_on", "stand_in_for", "statement", "verdict", "result", "paper", "comparison", "goal"],

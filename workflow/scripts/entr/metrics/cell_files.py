@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from entr.config.training import Match
+from entr.config.training_plan import Plan
 from entr.jobs.errors import EntrError
 from entr.jobs.files import sha256
 from entr.jobs.tables import damaged_file
@@ -38,6 +40,40 @@ def read_metrics(path: str | Path) -> Metrics:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise damaged_file(path, f"{key}: {first['msg']}") from error
+
+
+def is_finished(path: str | Path, plan: Plan, match: Match) -> bool:
+    """Return whether a cell is finished and was trained as it is configured now.
+
+    Parameters
+    ----------
+    path : path
+        The ``metrics.json`` of the cell, which may be missing or damaged.
+    plan : Plan
+        The configured training plan.
+    match : {"epochs", "time"}
+        What the regimes have in common.
+    """
+    try:
+        trained = Plan.model_validate(read_content(path).get("plan"))
+    except (FileNotFoundError, EntrError, ValidationError):
+        return False
+    return trained == with_fitted_epochs(plan, trained, match)
+
+
+def with_fitted_epochs(plan: Plan, trained: Plan, match: Match) -> Plan:
+    """Return a configured plan with the epochs of a finished cell, if they are fitted to a training time.
+
+    Parameters
+    ----------
+    plan, trained : Plan
+        The configured plan, and that of the finished cell.
+    match : {"epochs", "time"}
+        What the regimes have in common.
+    """
+    epochs = {phase.phase: phase.epochs for phase in trained.phases}
+    is_fitted = match == "time" and epochs.keys() == {phase.phase for phase in plan.phases}
+    return plan.with_epochs(epochs) if is_fitted else plan
 
 
 def read_content(path: str | Path) -> dict[str, Any]:

@@ -160,6 +160,8 @@ class Metrics(Cell):
     """How often the cell was interrupted and resumed from a checkpoint."""
     peak_memory_mb: NonNegativeFloat | None
     """Most memory allocated on a GPU, in 10^6 bytes; None on a CPU."""
+    sizes_in_host_memory: tuple[PositiveInt, ...] = ()
+    """Image sides in px at which the training images did not fit on the GPU, so that *T* includes copying them."""
     environment: Environment
     checksums: dict[str, Sha256]
     """SHA-256 of each file of the cell, by name. That of `metrics.json` is of its content as JSON with sorted

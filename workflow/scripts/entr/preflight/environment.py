@@ -13,7 +13,7 @@ from entr.jobs.tables import read_table
 from entr.metrics.labels import CELL
 from entr.preflight import downloads, gpus, machine, slurm, software
 from entr.preflight.findings import Finding, render_findings
-from entr.preflight.needs import PROCESS_BYTES, GridNeeds, measure_needs
+from entr.preflight.needs import PROCESS_BYTES, GridNeeds, measure_needs, pending_cells
 
 log = logging.getLogger("entr")
 
@@ -53,7 +53,8 @@ def check_environment(
     """
     config, results = Config.model_validate(settings), Path(folder)
     findings = find_mismatches(config, metrics, cores, partitions, results)
-    findings.append(check_time(metrics, results / "runtime_estimate.csv", expected_hours))
+    pending = pending_cells(config, metrics)
+    findings.append(check_time(pending, results / "runtime_estimate.csv", expected_hours))
     log.info("%s", render_findings(findings))
     problems = [finding.subject for finding in findings if finding.status == "problem"]
     if problems:
@@ -98,13 +99,13 @@ def _check_resources(settings: Config, needs: GridNeeds, cores: int) -> list[Fin
     return [*of_gpus, machine.check_cores(cores), memory]
 
 
-def check_time(metrics: Sequence[str], estimate: Path, expected_hours: float | None = None) -> Finding:
+def check_time(pending: Sequence[str], estimate: Path, expected_hours: float | None = None) -> Finding:
     """Return how long the cells that are not finished will take, if that was measured.
 
     Parameters
     ----------
-    metrics : sequence of str
-        Files ``metrics.json`` of all cells.
+    pending : sequence of str
+        Files ``metrics.json`` of the cells that are not finished.
     estimate : Path
         Table of `runtime_estimate.write_estimate`.
     expected_hours : float, optional
@@ -112,12 +113,11 @@ def check_time(metrics: Sequence[str], estimate: Path, expected_hours: float | N
     """
     if expected_hours is not None:
         return Finding("time", f"about {expected_hours:.2g} h, according to the budget")
-    pending = [cell_of(path) for path in metrics if not Path(path).exists()]
     if not pending:
         return Finding("time", "all cells are finished")
     known = read_table(estimate) if estimate.exists() else None
     seconds = {} if known is None or known.empty else known.set_index(CELL)["seconds"].to_dict()
-    keys = [tuple(cell[name] for name in CELL) for cell in pending]
+    keys = [tuple(cell[name] for name in CELL) for cell in map(cell_of, pending)]
     if set(keys) <= set(seconds):
         left = timedelta(seconds=round(sum(seconds[key] for key in keys)))
         return Finding("time", f"about {left!s} h on one device ({estimate})")

@@ -1,5 +1,6 @@
 """What a grid needs: memory of a cell, disk space for what is missing, and time."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from entr.data.sources.synthetic_micrographs import MICROSTRUCTURES
 from entr.data.sources.url_list import read_url_list
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table
+from entr.metrics.cell_files import is_finished
 from entr.models.memory import ModelMemory, measure_memory
 
 CHANNELS = 3
@@ -41,6 +43,25 @@ class GridNeeds:
         return PROCESS_BYTES + self.images + self.training
 
 
+def pending_cells(settings: Config, metrics: Sequence[str]) -> list[str]:
+    """Return the cells that are not finished, or were trained with other settings.
+
+    Parameters
+    ----------
+    settings : Config
+        The configuration.
+    metrics : sequence of str
+        Files ``metrics.json`` of all cells.
+    """
+    plan = functools.cache(settings.plan)
+    cells = {path: cell_of(path) for path in metrics}
+    return [
+        path
+        for path, cell in cells.items()
+        if not is_finished(path, plan(cell["dataset"], cell["regime"]), settings.match)
+    ]
+
+
 def measure_needs(settings: Config, metrics: Sequence[str], folder: Path) -> GridNeeds:
     """Compute what a grid needs.
 
@@ -61,7 +82,7 @@ def measure_needs(settings: Config, metrics: Sequence[str], folder: Path) -> Gri
     plans = {name: [settings.plan(name, regime) for regime in settings.grid.regimes] for name in settings.grid.datasets}
     images = {name: count_images(settings, name, folder) for name in plans}
     models = {model: _largest_memory(model, settings, plans) for model in settings.grid.models}
-    pending = [path for path in metrics if not Path(path).exists()]
+    pending = pending_cells(settings, metrics)
     side = settings.downscaling()["max_side"]
     return GridNeeds(
         cells=len(metrics),

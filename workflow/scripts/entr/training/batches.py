@@ -132,7 +132,9 @@ class MixedSizeDataset:
 
     def crop(self, rows: Tensor, corners: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return squares and class numbers, as `CropDataset.crop` does."""
-        return self.datasets[batch.stored].crop(rows, corners, batch)
+        dataset = self.datasets[batch.stored]
+        # larger images may be in host memory while smaller ones fit on the device
+        return dataset.crop(rows.to(dataset.storage), corners.to(dataset.storage), batch)
 
 
 class DeviceLoader(DataLoader):

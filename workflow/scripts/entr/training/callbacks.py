@@ -61,6 +61,7 @@ class InMemoryLRFinder(LRFinder):
 
     def after_fit(self) -> None:  # noqa: D102
         self.opt.zero_grad()
+        self.opt.clear_state()
         self.model.load_state_dict(self.initial)
 
 

@@ -140,6 +140,7 @@ def cell_metrics(trainer: Trainer, checksums: Mapping[str, str]) -> Metrics:
         image_passes=state.image_passes,
         seconds=trainer.clock.summary(),
         peak_memory_mb=trainer.peak_memory() / 1e6 if trainer.device.type == "cuda" else None,
+        sizes_in_host_memory=tuple(state.sizes_in_host_memory),
         seconds_to_first_step=trainer.seconds_to_first_step,
         resumed=state.times_resumed,
         environment=torch_device.describe_environment(trainer.device),

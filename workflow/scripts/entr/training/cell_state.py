@@ -47,6 +47,8 @@ class CellState(BaseModel):
     """Images that went through training steps so far, by size in px."""
     peak_memory: int = 0
     """Most bytes allocated on a GPU."""
+    sizes_in_host_memory: list[int] = Field(default_factory=list)
+    """Image sides in px at which the training images did not fit on the device."""
 
     def add_predictions(
         self,

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from entr.jobs.errors import one_line
 from entr.jobs.files import atomic_write
 from entr.training.cell_state import CellState
 
 log = logging.getLogger("entr")
 
 IDENTITY, STATE, ARRAY = "identity", "state", "array "
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, ValidationError)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    ValidationError,
+)
 """Exceptions that a truncated or modified file raises; each array in it carries a checksum."""
 
 
@@ -64,7 +75,7 @@ class Checkpoint:
                 state = CellState.model_validate_json(file[STATE].tobytes())
                 weights = {name.removeprefix(ARRAY): file[name] for name in file.files if name.startswith(ARRAY)}
         except UNREADABLE as error:
-            log.warning("%s is damaged (%s); starting from scratch", self.path, str(error).splitlines()[0])
+            log.warning("%s is damaged (%s); starting from scratch", self.path, one_line(error))
             return None
         changed = [name for name in self.identity if identity.get(name) != self.identity[name]]
         if changed:

@@ -12,7 +12,6 @@ The geometry follows the textbook appearance of each structure, e.g. Bhadeshia &
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from PIL import Image
 from scipy import ndimage
 
 from entr.data.sources import staging
+from entr.jobs.process_pool import process_pool
 
 SIZE = 320
 """Side of an image in px; larger than the default of `images.max_side`."""
@@ -69,7 +69,7 @@ def render_dataset(folder: Path, per_class: int, seed: int, processes: int = 1) 
     for name in MICROSTRUCTURES:
         (folder / name).mkdir()
     jobs = [(name, index) for name in MICROSTRUCTURES for index in range(per_class)]
-    with ProcessPoolExecutor(processes) as pool:
+    with process_pool(processes) as pool:
         list(pool.map(partial(_render_file, folder, seed), jobs, chunksize=8))
 
 

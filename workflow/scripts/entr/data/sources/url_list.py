@@ -18,7 +18,7 @@ import pandas as pd
 import requests
 from tqdm import tqdm
 
-from entr.config.download_settings import DownloadSettings
+from entr.config.download_settings import DownloadSettings, redact_url
 from entr.data import download, image_formats
 from entr.data.checksum_record import ChecksumRecord
 from entr.data.http_session import open_session
@@ -289,7 +289,7 @@ def cached_file(cache: Path, link: Link) -> Path:
 
 
 def _write_report(path: Path, links: Sequence[Link]) -> None:
-    table = pd.DataFrame([asdict(replace(link, url=download.redact(link.url))) for link in links])
+    table = pd.DataFrame([asdict(replace(link, url=redact_url(link.url))) for link in links])
     write_table(table.drop(columns="suffix"), path)
 
 
@@ -316,4 +316,4 @@ def _check_failures(links: Sequence[Link], settings: DownloadSettings, key: str,
 
 
 def _described(link: Link) -> str:
-    return f"line {link.line}, {download.redact(link.url)}: {link.status} ({link.detail})"
+    return f"line {link.line}, {redact_url(link.url)}: {link.status} ({link.detail})"
