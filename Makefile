@@ -150,6 +150,15 @@ schedules: .venv/lock  ## update the comparison of schedules in the docs from it
 		--config archive=$(CURDIR)/docs/schedule_comparison/equal_epochs && \
 		cp $$run/results/figures/pareto_front.png docs/schedules_front.png
 
+.PHONY: study
+study: .venv/lock  ## update the study in the docs from its archived cells
+	run=$$(mktemp -d) && docs/study/redraw.sh $$run paper && cp $$run/results/paper/* docs/study/ && rm -r $$run
+
+.PHONY: study-crate
+study-crate: .venv/lock  ## archive the study as an RO-Crate, study.crate.zip
+	run=$$(mktemp -d) && docs/study/redraw.sh $$run ro_crate && cp $$run/results/entr.crate.zip study.crate.zip && \
+		rm -r $$run
+
 .PHONY: licences
 licences: .venv/lock  ## update the licences of the locked packages in the docs
 	$(BIN)/uv tool run $(PIP_LICENSES) --python $(BIN)/python --from mixed --format json --with-system --with-urls \

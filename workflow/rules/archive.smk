@@ -3,10 +3,14 @@ from entr.report import archived_cells
 
 try:
     archived = archived_cells.find_results(settings.archive)
-    if workflow.is_main_process:
-        archived_cells.check_cells(archived, settings)
+    missing = archived_cells.check_cells(archived, settings) if workflow.is_main_process else 0
 except EntrError as error:
     raise WorkflowError(str(error)) from None
+
+if missing:
+    logger.warning(
+        f"archive: {missing} cells of the grid are not archived; tables and figures show the others"
+    )
 
 
 rule copy_archived_cell:

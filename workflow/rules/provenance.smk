@@ -1,9 +1,26 @@
+# an archived run has no models and no splits
+EXPORTED_MODELS = (
+    []
+    if settings.archive
+    else collect("results/models/{dataset}", dataset=grid.datasets)
+)
+SPLITS = (
+    []
+    if settings.archive
+    else collect(
+        "results/data/{dataset}/splits/seed{seed}.csv",
+        dataset=grid.datasets,
+        seed=grid.seeds,
+    )
+)
+
+
 # What a run was made with. The commit of the workflow is not a parameter: it changes without the code.
 rule record_provenance:
     input:
         cells="results/tables/cells.csv",
         page="results/report.html",
-        models=collect("results/models/{dataset}", dataset=grid.datasets),
+        models=EXPORTED_MODELS,
     output:
         "results/provenance.json",
     log:
@@ -11,7 +28,8 @@ rule record_provenance:
     conda:
         "../../envs/entr.yaml"
     params:
-        metrics=rules.aggregate_metrics.input.metrics,
+        # files copied from an archive do not tell when their cells were trained
+        metrics=None if settings.archive else rules.aggregate_metrics.input.metrics,
         configuration=settings.without_local_paths(),
         digests=digests_by_rule(),
         citation=Path(workflow.basedir, "CITATION.cff").read_text(encoding="utf-8"),
@@ -54,10 +72,10 @@ rule ro_crate:
             *rules.recommend.output,
             *collect(
                 "results/figures/{figure}.{suffix}",
-                figure=CATALOGUE,
+                figure=SHOWN,
                 suffix=["svg", "png", "vl.json"],
             ),
-            *collect("results/models/{dataset}", dataset=grid.datasets),
+            *EXPORTED_MODELS,
             *collect("results/inference/{model}.csv", model=grid.models),
             *collect(
                 "results/inference/trained/{dataset}/{model}.csv",
@@ -69,11 +87,7 @@ rule ro_crate:
                 dataset=grid.datasets,
                 table=["manifest", "rejected", "duplicates"],
             ),
-            *collect(
-                "results/data/{dataset}/splits/seed{seed}.csv",
-                dataset=grid.datasets,
-                seed=grid.seeds,
-            ),
+            *SPLITS,
             *of_cells("metrics.json"),
             *of_cells("history.csv"),
             *of_cells("predictions.csv"),

@@ -4,7 +4,7 @@ from factories import metrics
 
 from entr.config.validation import validate_config
 from entr.jobs.errors import EntrError
-from entr.report.archived_cells import check_cells, find_results
+from entr.report.archived_cells import check_cells, find_results, select_archived
 
 REGIMES = ("no-increase", "gradual")
 CELL = "cells/ucm/resnet18/{regime}/seed0"
@@ -34,7 +34,7 @@ def results(tmp_path):
 
 
 def test_complete_archive_is_accepted(results):
-    check_cells(results, configuration())
+    assert check_cells(results, configuration()) == 0
 
 
 def test_results_are_found_in_the_folder_or_in_its_results(results):
@@ -53,10 +53,19 @@ def test_output_directory_of_the_run_is_refused(results, monkeypatch):
         find_results(".")
 
 
-def test_missing_cells_are_counted(results):
+def test_missing_cells_of_the_first_seed_are_counted(results):
     (results / CELL.format(regime="gradual") / "metrics.json").unlink()
-    with pytest.raises(EntrError, match=r"1 of 2 cells of the grid are missing, the first is .*gradual/seed0; remove"):
+    message = r"1 of 2 cells of the first seed are missing, the first is .*gradual/seed0; remove"
+    with pytest.raises(EntrError, match=message):
         check_cells(results, configuration())
+
+
+def test_cells_of_further_seeds_may_be_missing(results):
+    assert check_cells(results, configuration(seeds=3)) == 4
+    archived, missing = (
+        [f"results/{CELL.format(regime=regime)}/history.csv" for regime in regimes] for regimes in (REGIMES, ["small"])
+    )
+    assert select_archived(results, [*archived, *missing]) == archived
 
 
 @pytest.mark.parametrize(
@@ -82,7 +91,7 @@ def test_steps_of_further_seeds_are_not_needed(results):
         second.mkdir()
         for name in ("metrics.json", "history.csv", "predictions.csv"):
             (second / name).write_bytes((first / name).read_bytes())
-    check_cells(results, configuration(seeds=2))
+    assert check_cells(results, configuration(seeds=2)) == 0
 
 
 @pytest.mark.parametrize(

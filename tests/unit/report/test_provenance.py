@@ -68,6 +68,12 @@ def test_run_lasts_from_the_start_of_the_first_cell_to_the_last_result(results, 
     assert provenance.finished == datetime.fromtimestamp(START + 500, UTC)
 
 
+def test_start_of_archived_cells_is_unknown(results, tmp_path):
+    provenance = record(results, tmp_path, metrics=None)
+    assert provenance.started is None
+    assert provenance.finished == datetime.fromtimestamp(START + 500, UTC)
+
+
 def test_commit_and_changes_of_tracked_files_are_recorded(results, tmp_path):
     repository = tmp_path / "repository"
     repository.mkdir()

@@ -3,6 +3,7 @@
 The validator (package roc-validator) is not a development dependency: it needs rich 13, the other tools rich 15.
 """
 
+import math
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from rocrate.rocrate import ROCrate
 
 from entr.config.validation import validate_config
 from entr.jobs.errors import EntrError
-from entr.report.provenance import Commit, Provenance
+from entr.report.provenance import Commit, Provenance, read_provenance
 from entr.report.ro_crate import PROFILES, write_crate
 
 CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
@@ -114,6 +115,20 @@ def test_run_has_times_agent_inputs_and_outputs(results):
     assert {entity.id for entity in action["object"]} == inputs
     for parameter in [*crate.mainEntity["input"], *crate.mainEntity["output"]]:
         assert parameter["workExample"]
+
+
+def test_archived_cells_are_counted(results):
+    configured = read_provenance("results").configuration["grid"]
+    number = math.prod(map(len, configured.values()))
+    assert crate_of(results).root_dataset["description"].count(f"; 1 of {number} cells. ") == 1
+
+
+def test_run_with_cells_of_another_archive_states_only_its_end(results):
+    provenance = read_provenance("results").model_copy(update={"started": None})
+    Path("results/provenance.json").write_text(provenance.model_dump_json())
+    (action,) = crate_of(results).get_by_type("CreateAction")
+    assert action.get("startTime") is None
+    assert action["endTime"] == "2026-01-01T09:00:00+00:00"
 
 
 def test_licences_of_results_and_workflow_are_stated_separately(results):

@@ -215,6 +215,13 @@ def test_configuration_of_a_run_without_provenance_is_that_of_its_cells(before, 
     assert "| 4 | not recorded |" in page
 
 
+def test_run_from_an_archive_states_only_when_it_was_analysed(before, tmp_path):
+    write_record(before, started=None)
+    write_comparison(before, write_run(tmp_path / "after"), folder=tmp_path)
+    page = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert f"| 4 | archived cells, analysed until {PROVENANCE.finished:%Y-%m-%d %H:%M} UTC, version " in page
+
+
 def test_tables_are_documented(before, tmp_path):
     results = tmp_path / "results"
     write_comparison(before, write_run(tmp_path / "after"), folder=results / "comparison")

@@ -1,6 +1,6 @@
 """Cells of an archived run, from which tables and figures are made without training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from entr.config.schema import Config
 from entr.jobs.errors import EntrError
 from entr.jobs.nested_values import flatten
 from entr.jobs.paths import CELL
-from entr.metrics.cell_files import read_metrics
+from entr.metrics.cell_files import read_metrics, with_fitted_epochs
 from entr.metrics.cell_metrics import METRICS_FILE, Metrics
 
 OF_EACH_SEED = (METRICS_FILE, "history.csv", "predictions.csv")
@@ -45,7 +45,7 @@ def find_results(folder: str | Path) -> Path:
     return found
 
 
-def check_cells(results: Path, config: Config) -> None:
+def check_cells(results: Path, config: Config) -> int:
     """Check that an archived run contains every file that the tables need, of cells that were trained as configured.
 
     Parameters
@@ -55,26 +55,47 @@ def check_cells(results: Path, config: Config) -> None:
     config : Config
         The configuration.
 
+    Returns
+    -------
+    int
+        The number of cells of the grid that are not archived.
+
     Raises
     ------
     EntrError
-        If a file is missing, or if a cell is damaged, is from an earlier version, or was trained with other settings.
+        If a cell of the first seed or a file of an archived cell is missing, or if a cell is damaged, is from an
+        earlier version, or was trained with other settings.
     """
     cells = list(product(*config.grid.model_dump().values()))
-    missing = [cell for cell in cells if not (results / _directory(*cell) / METRICS_FILE).exists()]
+    archived = [cell for cell in cells if (results / _directory(*cell) / METRICS_FILE).exists()]
+    needed = [cell for cell in cells if cell[-1] == config.grid.seeds[0]]
+    missing = [cell for cell in needed if cell not in archived]
     if missing:
         raise EntrError(
-            f"archive: {len(missing)} of {len(cells)} cells of the grid are missing, the first is "
-            f"{results / _directory(*missing[0])}; remove their seeds, datasets, models or regimes from grid"
+            f"archive: {len(missing)} of {len(needed)} cells of the first seed are missing, the first is "
+            f"{results / _directory(*missing[0])}; remove their datasets, models or regimes from grid, or begin with "
+            "a seed that is archived"
         )
-    lacking = next((path for path in _files(config, cells) if not (results / path).exists()), None)
+    lacking = next((path for path in _files(config, archived) if not (results / path).exists()), None)
     if lacking:
-        raise EntrError(
-            f"archive: {results / lacking} is missing; restore it, or restrict grid to what is archived, of which the "
-            "first seed is needed"
-        )
-    for cell in cells:
+        raise EntrError(f"archive: {results / lacking} is missing; restore it, or restrict grid to what is archived")
+    for cell in archived:
         _check_settings(results / _directory(*cell), read_metrics(results / _directory(*cell) / METRICS_FILE), config)
+    return len(cells) - len(archived)
+
+
+def select_archived(results: Path, files: Iterable[str]) -> list[str]:
+    """Return the files that belong to archived cells.
+
+    Parameters
+    ----------
+    results : path
+        The directory from `find_results`.
+    files : iterable of str
+        Files of cells, such as ``results/cells/.../history.csv``.
+    """
+    cells = ((file, results / Path(file).relative_to("results").parent) for file in files)
+    return [file for file, cell in cells if (cell / METRICS_FILE).exists()]
 
 
 def _directory(dataset: str, model: str, regime: str, seed: int) -> Path:
@@ -101,10 +122,7 @@ def _check_settings(folder: Path, trained: Metrics, config: Config) -> None:
             f"archive: {folder} was trained from the weights {trained.weights}, but weights is {weights} now; "
             f"{WITH_CONFIGURATION}"
         )
-    plan = config.plan(trained.dataset, trained.regime)
-    epochs = {phase.phase: phase.epochs for phase in trained.plan.phases}
-    if config.match == "time" and epochs.keys() == {phase.phase for phase in plan.phases}:
-        plan = plan.with_epochs(epochs)
+    plan = with_fitted_epochs(config.plan(trained.dataset, trained.regime), trained.plan, config.match)
     before, after = flatten(trained.plan.plain()), flatten(plan.plain())
     changed = {key for key, _ in before.items() ^ after.items()}
     if changed:

@@ -50,8 +50,8 @@ class Provenance(_Record):
     """Version of the workflow."""
     commit: Commit | None
     """None if the workflow is not in a git repository of its own."""
-    started: datetime
-    """Start of the first cell."""
+    started: datetime | None
+    """Start of the first cell, or None if the cells were copied from an archive."""
     finished: datetime
     """Time of the last result."""
     configuration: dict[str, Any]
@@ -70,7 +70,7 @@ def write_provenance(
     cells: str | Path,
     results: Iterable[str | Path],
     *,
-    metrics: Iterable[str | Path],
+    metrics: Iterable[str | Path] | None,
     configuration: Mapping[str, Any],
     code: Mapping[str, str],
     citation: str,
@@ -85,9 +85,10 @@ def write_provenance(
         The table of cells.
     results : iterable of path
         The last results; the latest modification time is the end of the run.
-    metrics : iterable of path
+    metrics : iterable of path or None
         Files ``metrics.json`` of all cells. The start of the run is the earliest start of a cell, that is its
-        modification time minus its wall time.
+        modification time minus its wall time. None if the cells were copied from an archive, so that the start is
+        unknown.
     configuration : mapping
         The configuration without local paths.
     code : mapping
@@ -109,7 +110,7 @@ def write_provenance(
     provenance = Provenance(
         version=str(yaml.safe_load(citation)["version"]),
         commit=current_commit(repository),
-        started=_start_of_first_cell(table, metrics),
+        started=None if metrics is None else _start_of_first_cell(table, metrics),
         finished=_utc(max(Path(path).stat().st_mtime for path in [cells, *results])),
         configuration=dict(configuration),
         code=dict(code),

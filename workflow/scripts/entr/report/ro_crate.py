@@ -6,6 +6,7 @@ itself a checkout in which the run can be repeated.
 
 import io
 import logging
+import math
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.files import atomic_write
 from entr.jobs.paths import REPOSITORY
 from entr.metrics.cell_files import verify_files
+from entr.metrics.cell_metrics import METRICS_FILE
 from entr.report.provenance import Provenance, read_provenance
 
 log = logging.getLogger("entr")
@@ -179,8 +181,9 @@ def build_crate(
     author = _add_author(crate, statements)
     root = crate.root_dataset
     root["name"] = _title(provenance)
+    run = "A finished run of" if provenance.started else "Archived cells, analysed by"
     root["description"] = (
-        f"A finished run of the ENTR workflow, version {provenance.version}: {_describe_grid(provenance)}. "
+        f"{run} the ENTR workflow, version {provenance.version}: {_describe_grid(provenance, files)}. "
         "The archive contains the workflow, the configuration and the results; it does not contain the images."
     )
     root["license"] = _add_licence(crate, str(statements["licence"]))
@@ -208,9 +211,9 @@ def build_crate(
         object=[entity for entities in inputs.values() for entity in entities],
         result=[entity for entities in outputs.values() for entity in entities],
         properties={
-            "name": "Run of the ENTR workflow",
-            "description": f"{_describe_grid(provenance)}, on {_describe_machines(provenance)}",
-            "startTime": provenance.started.isoformat(),
+            "name": "Run of the ENTR workflow" if provenance.started else "Analysis of archived cells",
+            "description": f"{_describe_grid(provenance, files)}, on {_describe_machines(provenance)}",
+            **({"startTime": provenance.started.isoformat()} if provenance.started else {}),
             "endTime": provenance.finished.isoformat(),
             "actionStatus": "http://schema.org/CompletedActionStatus",
         },
@@ -226,10 +229,13 @@ def _title(provenance: Provenance) -> str:
     return f"ENTR on {', '.join(entry.get('title') or name for name, entry in datasets.items())}"
 
 
-def _describe_grid(provenance: Provenance) -> str:
+def _describe_grid(provenance: Provenance, files: Iterable[Path]) -> str:
+    """Return the factors of the grid, and how many of its cells are archived."""
     grid = provenance.configuration["grid"]
+    cells = math.prod(len(levels) for levels in grid.values())
+    archived = sum(path.name == METRICS_FILE for path in files)
     factors = [f"{name} {', '.join(map(str, grid[name]))}" for name in ("datasets", "models", "regimes", "seeds")]
-    return "; ".join(factors)
+    return f"{'; '.join(factors)}; {archived} of {cells} cells"
 
 
 def _describe_machines(provenance: Provenance) -> str:
@@ -332,7 +338,10 @@ def _add_images(crate: ROCrate, configuration: Mapping[str, Any], files: Iterabl
             for word, key in (("licence", "licence"), ("citation", "citation"))
             if entry.get(key)
         ]
-        description = "; ".join(["Checksums, labels and splits of the images, which are not included", *stated]) + "."
+        contents = (
+            "Checksums, labels and splits" if any("/splits/" in path for path in paths) else "Checksums and labels"
+        )
+        description = "; ".join([f"{contents} of the images, which are not included", *stated]) + "."
         if parts:
             directories.append(_add_directory(crate, directory, description, parts))
             directories[-1]["name"] = entry.get("title") or name

@@ -514,7 +514,8 @@ def _describe_run(run: Run, given: str | Path) -> dict[str, Any]:
     if provenance is None:
         return {"folder": str(given), "recorded": NOT_RECORDED, "cells": len(run.cells)}
     code = _code(provenance)
-    recorded = f"{provenance.started:%Y-%m-%d %H:%M} to {provenance.finished:%Y-%m-%d %H:%M} UTC"
+    started = f"{provenance.started:%Y-%m-%d %H:%M} to" if provenance.started else "archived cells, analysed until"
+    recorded = f"{started} {provenance.finished:%Y-%m-%d %H:%M} UTC"
     recorded += f", version {code['version']}, commit {code['commit']}"
     return {"folder": str(given), "recorded": recorded, "cells": len(run.cells)}
 
