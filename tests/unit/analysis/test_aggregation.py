@@ -4,7 +4,7 @@ from factories import INFERENCE, SECONDS_UNTIL, TRAINED, metrics
 
 from entr.analysis import aggregation
 from entr.jobs.errors import EntrError
-from entr.jobs.tables import write_table
+from entr.jobs.tables import read_table, write_table
 
 COSTS = aggregation.InferenceCosts.from_tables([INFERENCE], [TRAINED])
 
@@ -70,18 +70,39 @@ def test_three_seeds_have_a_student_interval():
     assert (row["low"], row["high"]) == (pytest.approx(0.7 - half, abs=1e-4), pytest.approx(0.7 + half, abs=1e-4))
 
 
-def test_cells_of_different_devices_are_an_error(tmp_path):
+def write_tables_of(cells, tmp_path):
+    """Write the tables of cells, and return their paths."""
     paths = []
-    for number, device in enumerate("AB"):
+    for number, cell in enumerate(cells):
         paths.append(tmp_path / f"{number}.json")
-        paths[-1].write_text(metrics("gradual", number, device).to_json())
+        paths[-1].write_text(cell.to_json())
     write_table(INFERENCE, tmp_path / "inference.csv")
     write_table(TRAINED, tmp_path / "trained.csv")
     outputs = {name: tmp_path / f"{name}.csv" for name in ("metrics", "summary", "cells")}
     benchmarks = {"inference": [tmp_path / "inference.csv"], "trained": [tmp_path / "trained.csv"]}
-    with pytest.raises(EntrError, match="ran on A with 2 threads and on B with 2 threads"):
-        aggregation.write_metrics(paths, **benchmarks, control="no-increase", outputs=outputs)
-    assert not any(path.exists() for path in outputs.values())
+    aggregation.write_metrics(paths, **benchmarks, control="no-increase", outputs=outputs)
+    return outputs
+
+
+def test_cells_of_a_seed_on_different_devices_are_an_error(tmp_path):
+    cells = metrics("no-increase", 0, "A"), metrics("gradual", 0, "B")
+    with pytest.raises(EntrError, match="seed 0 ran on A with 2 threads and on B with 2 threads"):
+        write_tables_of(cells, tmp_path)
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_sizes_whose_images_stayed_in_host_memory_are_in_the_table_of_cells(tmp_path):
+    control, treatment = metrics("no-increase", 0), metrics("gradual", 0)
+    treatment = treatment.model_copy(update={"sizes_in_host_memory": (200, 250)})
+    cells = read_table(write_tables_of([control, treatment], tmp_path)["cells"])
+    assert cells.set_index("regime")["sizes_in_host_memory"].to_dict() == {"no-increase": "", "gradual": "200 250"}
+
+
+def test_seeds_may_have_run_on_different_devices(tmp_path, caplog):
+    cells = [metrics(regime, seed, device) for seed, device in enumerate("AB") for regime in ("no-increase", "gradual")]
+    outputs = write_tables_of(cells, tmp_path)
+    assert len(read_table(outputs["cells"])) == 4
+    assert "seeds of ucm resnet18 ran on A with 2 threads and on B with 2 threads: compare times within" in caplog.text
 
 
 def test_generalisation_gap_is_between_training_and_validation_at_full_size(table):

@@ -18,7 +18,9 @@ from entr.analysis.answer_parts import (
 )
 from entr.analysis.answer_wording import describe_change, describe_evidence
 from entr.analysis.estimation import NEW_IMAGES, TARGETS, THESE_IMAGES
+from entr.analysis.study import Study
 from entr.metrics.labels import CELL
+from entr.report.answer import answer_text
 
 
 def answer_of(cell_seconds=60.0, **changes):
@@ -50,7 +52,7 @@ def test_every_part_is_yes_if_time_falls_accuracy_rises_and_rivals_lose(target):
     [
         (
             {"accuracy": {"gradual": 0.75}},
-            "saved 25.0 % of the training time and cost 5.0 points of accuracy: not worth",
+            "saved 25.0 % of the training time but cost 5.0 points of accuracy.",
         ),
         ({"accuracy": {"matched": 0.81}}, "accuracy, but matched did as well: no need for increasing sizes here."),
         ({"time": {"gradual": 125.0}}, "took 25.0 % more training time: no relevant saving here."),
@@ -66,12 +68,19 @@ def test_headline_is_made_from_the_parts(changes, headline):
     assert headline in answer_of(**changes).headline
 
 
-def test_accuracy_within_the_margin_is_equal_even_if_it_is_lower():
+def test_accuracy_within_the_margin_is_as_high_even_if_it_is_lower():
     answer = answer_of(accuracy={"gradual": 0.795})
     (part,) = answer.select(part=AS_ACCURATE, regime="gradual", target=NEW_IMAGES)
     assert part.high < 0
     assert part.verdict == YES
-    assert "at equal accuracy" in answer.headline
+    assert "and cost 0.5 points of accuracy, less than the margin of 1 point, " in answer.headline
+
+
+def test_accuracy_whose_change_may_be_zero_is_kept_to_within_the_margin():
+    answer = answer_of(accuracy={"gradual": 0.8005})
+    (part,) = answer.select(part=AS_ACCURATE, regime="gradual", target=THESE_IMAGES)
+    assert part.low < 0 < part.high
+    assert "and kept the accuracy to within 1 point, " in answer.headline
 
 
 def test_time_that_differs_by_less_than_five_percent_is_not_faster():
@@ -109,6 +118,52 @@ def test_seeds_do_not_replace_images():
     assert part.verdict == UNDECIDED
     assert np.isinf(part.seeds_needed)
     assert part.lacking.startswith("more images or datasets")
+
+
+def unbalanced(seeds, configured=10, **changes):
+    """Return the answer of a study in which each dataset has its own number of seeds."""
+    given = study(datasets=tuple(seeds), seeds=configured, **changes)
+    metrics = given.metrics[given.metrics["seed"] < given.metrics["dataset"].map(seeds)]
+    cells = metrics[CELL].drop_duplicates().assign(seconds_wall=600.0)
+    return find_answer(Study(given.design, metrics), cells)
+
+
+def test_dataset_with_one_seed_leaves_everything_undecided():
+    answer = unbalanced({"ucm": 10, "neu": 1})
+    assert answer.headline.endswith("saves training time (a dataset has one replicate).")
+    for part in answer.select(leading=True, part=FASTER):
+        assert (part.verdict, part.lacking) == (UNDECIDED, "the unfinished cells of the grid")
+    assert "    snakemake" not in answer_text(answer)
+
+
+def test_dataset_without_pairs_is_named():
+    answer = unbalanced({"ucm": 10, "neu": 0})
+    assert answer.headline == "Not tested: pairs with no-increase on neu are missing."
+
+
+@pytest.mark.parametrize("seeds", [{"ucm": 1}, {"ucm": 3}, {"ucm": 2, "neu": 1}])
+def test_unfinished_cells_are_named_before_further_seeds(seeds):
+    for part in unbalanced(seeds).select(leading=True, part=FASTER):
+        assert part.lacking == "the unfinished cells of the grid"
+        assert max(seeds.values()) < part.seeds_needed <= 10
+
+
+def test_seeds_of_an_unfinished_grid_include_the_unfinished_cells():
+    (part,) = unbalanced({"ucm": 2}, configured=3).select(leading=True, part=FASTER, target=THESE_IMAGES)
+    # 6 seeds less the 2 finished ones, of 5 regimes and 3 models, 10 minutes each
+    assert part.lacking == "about 3 more seeds (10.0 h on this machine)"
+
+
+def test_time_can_decide_whether_a_rival_is_beaten():
+    rng = np.random.default_rng(0)
+    given = study(seeds=10, models=("resnet18",), accuracy={"matched": 0.81})
+    rows = given.metrics["metric"].eq("time") & given.metrics["regime"].eq("matched")
+    given.metrics.loc[rows, "value"] *= np.exp(rng.normal(0.04, 0.1, rows.sum()))
+    cells = given.metrics[CELL].drop_duplicates().assign(seconds_wall=1.0)
+    parts = find_answer(given, cells).select(part=BETTER, comparator="matched", regime="gradual", target=THESE_IMAGES)
+    assert [part.verdict for part in parts] == [UNDECIDED]
+    # the difference in accuracy alone is known to a tenth of a point
+    assert parts[0].seeds_needed > 15
 
 
 def test_missing_rivals_are_not_tested_and_named():

@@ -34,6 +34,19 @@ def test_c1_on_part_of_the_papers_grid_has_a_row_for_that_part():
     ]
     assert claims[0].result == "12 of 12"
     assert "lacks steel, bees" in claims[0].reason
+    assert claims[1].stand_in_for == ""
+
+
+def test_c1_names_what_stand_ins_replace_and_no_pairs_of_models_that_were_not_run():
+    claims = claims_named(study(datasets=("neu",), stand_in_for={"neu": "steel"}, models=("resnet18",)), "C1")
+    assert claims[0].reason == "the grid lacks steel, ucm, bees, resnet34, resnet50"
+    assert claims[1].stand_in_for == "steel"
+
+
+def test_c1_needs_both_treatments():
+    claim = claims_named(study(regimes=REGIMES[:2]), "C1")[1]
+    assert (claim.verdict, claim.result) == (NOT_TESTED, "6 of 6")
+    assert claim.reason == "no pairs of stepwise and no-increase"
 
 
 def test_most_efficient_cell_needs_significance_and_not_only_the_highest_mean():

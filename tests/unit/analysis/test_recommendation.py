@@ -84,8 +84,11 @@ def test_limits_that_no_model_meets_are_reported_with_the_nearest_models():
     assert not found.recommended
 
 
-def test_lead_is_called_significant_only_if_its_interval_excludes_zero():
-    lead = choices()["accurate"].comparison
+def test_lead_is_called_significant_only_if_enough_replicates_show_it():
+    # the same means; an exact test with four replicates cannot reach p = 0.05
+    assert choices()["accurate"].comparison.startswith("its lead over the runner-up, small with no-increase, may be")
+    replicated = {key: 2 * values for key, values in ACCURACY.items()}
+    lead = choices(accuracy=replicated, seeds=8)["accurate"].comparison
     assert lead.startswith("significantly above the runner-up, small with no-increase: +")
     close = {key: values for key, values in ACCURACY.items() if key[0] == "small"}
     comparison = choices(accuracy=close)["accurate"].comparison

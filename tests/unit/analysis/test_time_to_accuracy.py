@@ -112,6 +112,17 @@ def test_regime_that_never_reaches_the_target_has_no_ratio():
     assert row["note"] == "no cell reaches the target"
 
 
+def test_mean_over_datasets_needs_a_replicate_of_each():
+    history, cells = tables(seeds=2, datasets=("ucm", "neu"))
+    history.loc[(history["dataset"] == "neu") & (history["regime"] == "gradual"), "accuracy"] = 0.1
+    found = effects(history, cells)
+    row = select_rows(found, scope="all", regime="gradual").iloc[0]
+    assert row[["cells", "reached_cells", "replicates"]].tolist() == [4, 2, 0]
+    assert row[["time_ratio", "low", "high"]].isna().all()
+    assert row["note"] == "no ratio: there is a dataset in which no replicate reaches the target"
+    assert select_rows(found, scope="dataset", dataset="ucm", regime="gradual").iloc[0]["replicates"] == 2
+
+
 def test_seed_of_which_a_model_is_censored_is_excluded_from_the_mean_over_models():
     history, cells = tables(seeds=3, models=("resnet18", "resnet50"))
     censored = (history[["model", "regime", "seed"]] == ["resnet50", "gradual", 1]).all(axis=1)

@@ -61,7 +61,9 @@ def paper_of(tmp_path):
         environment = {"device": "a CPU", "threads": 2, "driver": "", "precision": "float32", "python": "3.11"}
         versions = {"torch": "2.13", "torchvision": "0.28", "fastai": "2.8"}
         cells = given.metrics[CELL].drop_duplicates()
-        cells = cells.assign(weights="imagenet", scale=0.4, seconds_wall=60.0, **environment, **versions)
+        cells = cells.assign(
+            weights="imagenet", scale=0.4, seconds_wall=60.0, sizes_in_host_memory="", **environment, **versions
+        )
         write_table(cells, tables["cells"])
         write_effects(tables["metrics"], design.control, design.folds, pairs=tables["pairs"], effects=tables["effects"])
         sources = [
@@ -115,12 +117,17 @@ def final_ratio(effects, metric):
 
 def test_results_are_from_the_tables(paper_of):
     text, effects = paper_of(study(models=("resnet18",)))
-    assert text.startswith("# Does a model train more efficiently when it starts on small images?\n\n**")
+    assert text.startswith(
+        "# Does a convolutional neural network train more efficiently if training starts with small images?\n\n**"
+    )
     assert "UCM: 100 images in 4 classes (Somebody 2020); licence: CC0." in text
     assert "Learning rate 0.01, batch size 64, momentum 0.9, weight decay 0.0, dropout 0.5." in text
-    assert "| `rpl` | all | 7 |" in text
+    assert "Augmentation: flips and quarter turns, rotations by up to 10°, zoom by a factor of up to 1.1" in text
+    assert "falls from that of the phase to 0 along a cosine. If a phase has three learning rates, they are" in text
+    assert "| `clrs` | head | 3 | 1, 1, 1 | 0.01 |" in text
+    assert "| `rpl` | all | 7 | 1, 2, 4 | 0.00111, 0.00333, 0.01 |" in text
     assert "| gradual | 100, 150, 200, 250 | 19 |  |" in text
-    assert "35 of 35 cells are finished, with a total run time of 35 min." in text
+    assert "35 of 35 cells are finished (7 seeds), with a total run time of 35 min." in text
     row = next(line for line in text.splitlines() if line.startswith("| UCM | gradual | ") and line.count("|") == 7)
     time, multiply_adds, efficiency, from_multiply_adds = (part.split()[0] for part in row.split("|")[3:7])
     assert float(time) == pytest.approx(final_ratio(effects, "log_time_ratio"), abs=0.001)
@@ -140,8 +147,8 @@ def test_several_datasets_are_answered_together_and_one_by_one(paper_of):
     text, _ = paper_of(study(models=("resnet18",), datasets=("ucm", "neu"), accuracy=losing))
     assert "### Overall answer" in text
     of_ucm, of_neu = text.split("### UCM")[1].split("### NEU")
-    assert re.search(r"\| Is it as accurate\? \| no-increase \| \+[01]\.\d", of_ucm)
-    assert re.search(r"\| Is it as accurate\? \| no-increase \| [-−](9\.9|10\.\d)", of_neu)
+    assert re.search(r"\| Is it as accurate\? \| no-increase \| 7 \| \+[01]\.\d", of_ucm)
+    assert re.search(r"\| Is it as accurate\? \| no-increase \| 7 \| [-−](9\.9|10\.\d)", of_neu)
     assert "| all | gradual | 13 of 14 | 0.750 [0.700, 0.800] |" in text
 
 

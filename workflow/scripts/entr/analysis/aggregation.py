@@ -3,6 +3,7 @@
 *As* = sqrt(*A* / *T*) [paper, Methods], with *T* in seconds on three time bases, see `stage_times`.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from entr.metrics.cell_files import read_metrics
 from entr.metrics.cell_metrics import Metrics, Quality, Stage, TrainingDiagnostics
 from entr.metrics.interpolation import interpolate_cost
 from entr.metrics.labels import CELL, FULL, OTHER, TOTAL
+
+log = logging.getLogger("entr")
 
 GROUP = ["dataset", "model", "regime"]
 """Columns that identify the cells whose seeds are averaged."""
@@ -44,6 +47,7 @@ CELL_COLUMNS = [
     "training_images",
     "validation_images",
     "peak_memory_mb",
+    "sizes_in_host_memory",
     "seconds_to_first_step",
     "resumed",
 ]
@@ -97,7 +101,7 @@ def write_metrics(
     Raises
     ------
     EntrError
-        If cells of one dataset and model ran on different devices, so that their *T* are not comparable,
+        If cells of one dataset, model and seed ran on different devices, so that their *T* are not comparable,
         or if a file is damaged.
     """
     results = [read_metrics(path) for path in metrics]
@@ -111,18 +115,29 @@ def write_metrics(
 
 
 def _cell_row(metrics: Metrics) -> dict[str, Any]:
-    values = metrics.model_dump() | {"scale": metrics.plan.scale}
+    sizes = " ".join(map(str, metrics.sizes_in_host_memory))
+    values = metrics.model_dump() | {"scale": metrics.plan.scale, "sizes_in_host_memory": sizes}
     seconds = {f"seconds_{activity}": value for activity, value in values["seconds"].items()}
     return {column: values[column] for column in CELL_COLUMNS} | values["environment"] | seconds
 
 
 def _check_devices(cells: pd.DataFrame) -> None:
-    for (dataset, model), group in cells.groupby(["dataset", "model"]):
-        devices = sorted(set(group["device"] + " with " + group["threads"].astype(str) + " threads"))
+    """Refuse pairs of cells that ran on different devices; further seeds may have run on others."""
+    used = cells.assign(used=cells["device"] + " with " + cells["threads"].astype(str) + " threads")
+    for (dataset, model), group in used.groupby(["dataset", "model"]):
+        for seed, of_seed in group.groupby("seed"):
+            devices = sorted(set(of_seed["used"]))
+            if len(devices) > 1:
+                raise EntrError(
+                    f"cells of {dataset} {model} seed {seed} ran on {' and on '.join(devices)}, so their times are not "
+                    "comparable; choose one device per seed, delete the cells of the others below results/cells, and "
+                    "run again"
+                )
+        devices = sorted(set(group["used"]))
         if len(devices) > 1:
-            raise EntrError(
-                f"cells of {dataset} {model} ran on {' and on '.join(devices)}, so their times are not comparable; "
-                "choose one device, delete the cells of the others below results/cells, and run again"
+            log.warning(
+                "seeds of %s %s ran on %s: compare times within a seed only",
+                *(dataset, model, " and on ".join(devices)),
             )
 
 

@@ -1,7 +1,7 @@
 """The answer to the question of the study, in three parts: faster, as accurate, better than training less.
 
 Each part is answered for two targets that readers confuse: further seeds on the images of the study, and
-further images of the same kind. Whether *As* is higher, as the paper words its hypothesis, is answered apart
+further images of the same kind. Whether *As* is higher, the efficiency of Wanger & Frohn, is answered apart
 from the three parts, because a shorter *T* can make up for a loss of accuracy there.
 """
 
@@ -43,6 +43,8 @@ from entr.metrics.published_results import TREATMENTS
 
 MOST_SEEDS = 100
 """More seeds per dataset are never proposed."""
+UNFINISHED = "the unfinished cells of the grid"
+"""What an undecided part lacks if fewer seeds are trained than configured."""
 
 
 def find_answer(study: Study, cells: pd.DataFrame) -> Answer:
@@ -62,7 +64,7 @@ def find_answer(study: Study, cells: pd.DataFrame) -> Answer:
     parts = [part for regime in treatments for part in _parts_of(regime, study, cells, leading=regime == treatments[0])]
     if not treatments:
         return Answer(f"Not tested: the grid contains neither {' nor '.join(TREATMENTS)}.", ())
-    return Answer(describe_headline(treatments[0], parts), tuple(parts))
+    return Answer(describe_headline(treatments[0], parts, study.margin), tuple(parts))
 
 
 def _parts_of(regime: str, study: Study, cells: pd.DataFrame, *, leading: bool) -> Iterator[Part]:
@@ -78,7 +80,7 @@ def _parts_of(regime: str, study: Study, cells: pd.DataFrame, *, leading: bool) 
         make = partial(Part, part, regime, control, metric=metric, leading=leading)
         result = _pooled(metric, regime, control, study)
         if result is None:
-            yield from (make(target, NOT_TESTED, lacking=f"pairs with {control}") for target in TARGETS)
+            yield from (make(target, NOT_TESTED, lacking=_pairs(regime, control, study)) for target in TARGETS)
             continue
         for target in TARGETS:
             verdict, p = decide(result, target)
@@ -104,7 +106,7 @@ def _rival_parts(regime: str, study: Study, cells: pd.DataFrame, *, leading: boo
         accuracy = _pooled("accuracy", regime, rival, study)
         time = _pooled("time", rival, regime, study)
         if accuracy is None or time is None:
-            yield from (make(target, NOT_TESTED, lacking=f"pairs with {rival}") for target in TARGETS)
+            yield from (make(target, NOT_TESTED, lacking=_pairs(regime, rival, study)) for target in TARGETS)
             continue
         for target in TARGETS:
             verdict, p = _decide_better(accuracy, time, target, study.margin)
@@ -117,7 +119,7 @@ def _rival_parts(regime: str, study: Study, cells: pd.DataFrame, *, leading: boo
                 **values,
                 replicates=accuracy.replicates,
                 sentence=describe_rival_part(verdict, regime, rival, *changes),
-                **_lack(verdict, _seeds_to_decide(BETTER, accuracy, target, study), study, cells),
+                **_lack(verdict, _seeds_to_outdo(accuracy, time, target, study), study, cells),
             )
     missing = [] if MATCHED in available else [MATCHED]
     if not set(SMALLER) & set(available):
@@ -128,6 +130,13 @@ def _rival_parts(regime: str, study: Study, cells: pd.DataFrame, *, leading: boo
 
 def _pooled(metric: str, regime: str, other: str, study: Study) -> Estimate | None:
     return estimate_pooled(paired_differences(study.values(metric, FINAL), regime, other), study)
+
+
+def _pairs(regime: str, other: str, study: Study) -> str:
+    """Name the pairs without which two regimes cannot be compared."""
+    found = paired_differences(study.values("accuracy", FINAL), regime, other).index.get_level_values("dataset")
+    missing = [name for name in study.design.datasets if name not in found]
+    return f"pairs with {other} on {', '.join(missing)}" if len(found) else f"pairs with {other}"
 
 
 def _values(metric: str, result: Estimate, target: str) -> dict[str, Any]:
@@ -218,27 +227,61 @@ def _decide_better(accuracy: Estimate, time: Estimate, target: str, margin: floa
 def _seeds_to_decide(part: str, result: Estimate, target: str, study: Study) -> float:
     """Return the seeds per dataset with which the interval would exclude the nearest bound, if nothing else changes.
 
-    Infinite if not even `MOST_SEEDS` would do; NaN if the spread between seeds is unknown.
+    Infinite if not even `MOST_SEEDS` would do; NaN if all seeds give the same result.
     """
-    datasets = len(study.design.datasets)
-    if not result.sd > 0:
-        return float(np.ceil(REPLICATES_FOR_TEST / datasets)) if not result.testable else np.nan
+    if result.testable and result.constant:
+        return np.nan
     distances = {
         FASTER: [(abs(result.mean), 2), (NEGLIGIBLE_LOG_RATIO - abs(result.mean), 1)],
         MORE_EFFICIENT: [(abs(result.mean), 2)],
         AS_ACCURATE: [(result.mean + study.margin, 1), (-result.mean, 2)],
-        BETTER: [(result.mean, 2), (study.margin - result.mean, 1)],
     }[part]
+    return min(_seeds_for(distance, sides, result, target, study) for distance, sides in distances)
+
+
+def _seeds_to_outdo(accuracy: Estimate, time: Estimate, target: str, study: Study) -> float:
+    """Return the seeds per dataset that decide whether a treatment is better than a rival, as `_seeds_to_decide`.
+
+    *Yes* requires that the rival is less accurate or costs more; *no* requires that it is neither.
+    """
+    more_accurate = _seeds_for(accuracy.mean, 2, accuracy, target, study)
+    dearer = _seeds_for(time.mean - NEGLIGIBLE_LOG_RATIO, 2, time, target, study)
+    neither = (
+        _seeds_for(study.margin - accuracy.mean, 1, accuracy, target, study),
+        _seeds_for(NEGLIGIBLE_LOG_RATIO - time.mean, 1, time, target, study),
+    )
+    return min(more_accurate, dearer, max(neither))
+
+
+def _seeds_for(distance: float, sides: int, result: Estimate, target: str, study: Study) -> float:
+    """Return the seeds per dataset with which a test shows a distance from a bound.
+
+    Parameters
+    ----------
+    distance : float
+        Distance of the mean from the bound; unless it is positive, no number of seeds suffices.
+    sides : {1, 2}
+        Whether the test is one-sided or two-sided.
+    result : Estimate
+        The estimate, whose spread is assumed to stay the same.
+    target : str
+        One of `TARGETS`.
+    study : Study
+        The study.
+    """
+    datasets = len(study.design.datasets)
+    fewest = max(2, int(np.ceil(REPLICATES_FOR_TEST / datasets)))
+    if not result.sd > 0:
+        if not result.testable:
+            return float(max(fewest, result.seeds + 1))
+        return 0.0 if distance > 0 else np.inf
     overlap = study.overlap if target == NEW_IMAGES else 0.0
-    counts = np.arange(max(2, int(np.ceil(REPLICATES_FOR_TEST / datasets))), MOST_SEEDS + 1)
+    counts = np.arange(fewest, MOST_SEEDS + 1)
     error = result.sd * np.sqrt((1 / counts + overlap) / datasets)
-    needed = []
-    for distance, sides in distances:
-        critical = stats.t.ppf(1 - ALPHA / sides, datasets * (counts - 1))
-        enough = counts[critical * error < distance]
-        needed.append(float(enough[0]) if enough.size else np.inf)
+    critical = stats.t.ppf(1 - ALPHA / sides, datasets * (counts - 1))
+    enough = counts[critical * error < distance]
     # with as many seeds as there are, chance alone can leave a part undecided
-    return max(min(needed), len(study.design.seeds) + 1.0)
+    return max(float(enough[0]), result.seeds + 1.0) if enough.size else np.inf
 
 
 def _lack(verdict: str, seeds: float, study: Study, cells: pd.DataFrame) -> dict[str, Any]:
@@ -249,7 +292,11 @@ def _lack(verdict: str, seeds: float, study: Study, cells: pd.DataFrame) -> dict
         return {"lacking": "more images or datasets; every seed gives the same result"}
     if np.isinf(seeds):
         return {"lacking": f"more images or datasets; {MOST_SEEDS} seeds would not decide it", "seeds_needed": seeds}
-    more = int(seeds) - len(study.design.seeds)
-    seconds = cells.groupby(["dataset", "model", "regime"])["seconds_wall"].mean().sum() * more
+    configured = len(study.design.seeds)
+    if seeds <= configured:
+        return {"lacking": UNFINISHED, "seeds_needed": seeds}
+    trained = cells.groupby(["dataset", "model", "regime"])["seconds_wall"].agg(["mean", "count"])
+    seconds = (trained["mean"] * (seeds - trained["count"])).sum()
+    more = int(seeds) - configured
     text = f"about {more} more {'seed' if more == 1 else 'seeds'} ({format_duration(seconds)} on this machine)"
     return {"lacking": text, "seeds_needed": seeds}

@@ -115,17 +115,25 @@ def _format_change(ratio: float) -> str:
     return f"{percentage:+.1f}" if percentage < LARGEST_PERCENTAGE else f"over +{LARGEST_PERCENTAGE}"
 
 
-def describe_headline(regime: str, parts: Sequence[Part]) -> str:
-    """Return the finding about a treatment on the images of the study, made from its three parts."""
+def describe_headline(regime: str, parts: Sequence[Part], margin: float) -> str:
+    """Return the finding about a treatment on the images of the study, made from its three parts.
+
+    Parameters
+    ----------
+    regime : str
+        The treatment.
+    parts : sequence of Part
+        The parts of the answer.
+    margin : float
+        Equivalence margin of accuracies, a fraction.
+    """
     own = [part for part in parts if part.regime == regime and part.target == THESE_IMAGES]
     faster, accurate = (next(part for part in own if part.part == name) for name in (FASTER, AS_ACCURATE))
     subject = f"Starting on small images ({regime})"
     if faster.verdict == NOT_TESTED:
-        return f"Not tested: {faster.lacking}."
+        return f"Not tested: {faster.lacking} are missing."
     if faster.verdict == UNDECIDED:
-        few = faster.replicates < REPLICATES_FOR_TEST
-        count = "1 replicate is" if faster.replicates == 1 else f"{faster.replicates} replicates are"
-        why = f"{count} too few" if few else "the interval includes no change"
+        why = _why_undecided(faster)
         return f"Undecided: whether starting on small images ({regime}) saves training time ({why})."
     if faster.verdict == NO:
         change = f"took {percentage_saved(faster.value)} {'more' if faster.value > 1 else 'less'} training time"
@@ -133,11 +141,27 @@ def describe_headline(regime: str, parts: Sequence[Part]) -> str:
     saved = f"{subject} saved {percentage_saved(faster.value)} of the training time"
     points = f"{100 * abs(accurate.value):.1f} points of accuracy"
     if accurate.verdict == NO:
-        return f"{saved} and cost {points}: not worth it here."
+        return f"{saved} but cost {points}."
     if accurate.verdict in {UNDECIDED, NOT_TESTED}:
         return f"{saved}; whether it costs accuracy is undecided ({describe_evidence(accurate)})."
-    gained = f"{saved} and gained {points}" if accurate.low > 0 else f"{saved} at equal accuracy"
-    return f"{gained}{_compare_rivals([part for part in own if part.part == BETTER])}"
+    tolerated = f"{100 * margin:g} {'point' if 100 * margin == 1 else 'points'}"
+    kept = f"kept the accuracy to within {tolerated}"
+    if accurate.low > 0:
+        kept = f"gained {points}"
+    elif accurate.high < 0:
+        kept = f"cost {points}, less than the margin of {tolerated}"
+    return f"{saved} and {kept}{_compare_rivals([part for part in own if part.part == BETTER])}"
+
+
+def _why_undecided(part: Part) -> str:
+    """Return why it is undecided whether a metric changes."""
+    if part.replicates < REPLICATES_FOR_TEST:
+        return f"{'1 replicate is' if part.replicates == 1 else f'{part.replicates} replicates are'} too few"
+    if np.isnan(part.p):
+        return "a dataset has one replicate"
+    if part.low > 1 or part.high < 1:
+        return NOT_CONFIRMED
+    return "the interval includes no change"
 
 
 def _compare_rivals(rivals: Sequence[Part]) -> str:

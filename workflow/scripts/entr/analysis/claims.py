@@ -70,24 +70,26 @@ def _always_more_efficient(claim: str, study: Study) -> Iterator[Claim]:
     finding, result = _evaluate_inequalities(of_paper, published_results.MODELS, study)
     if missing:
         reason = f"the grid lacks {join_names(missing)}"
-        finding = Finding(NOT_TESTED, f"{reason}; {finding.reason}" if of_paper else reason)
+        finding = Finding(NOT_TESTED, f"{reason}; {finding.reason}" if result else reason)
     yield make(statement.format(""), finding, datasets=published_results.DATASETS, result=result)
     if not complete:
         finding, result = _evaluate_inequalities(list(design.datasets), design.models, study)
         statement = statement.format(" of this grid")
-        yield make(statement, finding, datasets=design.datasets, result=result, stand_in_for=published_results.DATASETS)
+        replaced = dict.fromkeys(name for name in map(design.stand_in_for.get, design.datasets) if name)
+        yield make(statement, finding, datasets=design.datasets, result=result, stand_in_for=replaced)
 
 
 def _evaluate_inequalities(datasets: Sequence[str], models: Sequence[str], study: Study) -> tuple[Finding, str]:
     """Evaluate that As rises in each dataset and model: each interval, and the exact tests of pooled effects."""
     control = study.design.control
-    pooled, single = [], []
+    pooled, single, lacking = [], [], []
     for treatment, stage in product(TREATMENTS, (SUBTOTAL, FINAL)):
         differences = paired_differences(study.values("efficiency", stage), treatment, control)
         differences = differences[differences.index.get_level_values("dataset").isin(datasets)]
         differences = differences[[model for model in differences if model in models]]
-        result = estimate_pooled(differences, study)
+        result = estimate_pooled(differences, study, datasets)
         if result is None:
+            lacking.append(treatment)
             continue
         pooled.append(above_zero(f"{treatment} {stage}, pooled", "efficiency", result))
         for dataset, rows in differences.groupby(level="dataset", sort=False):
@@ -98,6 +100,8 @@ def _evaluate_inequalities(datasets: Sequence[str], models: Sequence[str], study
     if not single:
         return Finding(NOT_TESTED, f"no pairs of {' or '.join(TREATMENTS)} and {control}"), ""
     count = f"{sum(comparison.holds for comparison in single)} of {len(single)}"
+    if lacking:
+        return Finding(NOT_TESTED, f"no pairs of {' or '.join(dict.fromkeys(lacking))} and {control}"), count
     if obstacle := why_untestable(pooled):
         weakest = min(single, key=lambda comparison: comparison.estimate.mean)
         return Finding(NOT_TESTED, f"{count} mean ratios exceed 1, but {obstacle}", weakest), count

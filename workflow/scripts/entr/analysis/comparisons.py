@@ -68,11 +68,23 @@ def paired_differences(values: pd.DataFrame, regime: str, other: str) -> pd.Data
     return differences.loc[available.any(1), available.any(0)]
 
 
-def estimate_pooled(differences: pd.DataFrame, study: Study) -> Estimate | None:
-    """Estimate the mean over datasets, models and seeds, if each dataset has complete pairs."""
-    samples = list(replicate_means(differences).values())
-    complete = len(samples) == differences.index.get_level_values("dataset").nunique()
-    return estimate(samples, study.overlap, flips=study.flips) if samples and complete else None
+def estimate_pooled(
+    differences: pd.DataFrame, study: Study, datasets: Collection[str] | None = None
+) -> Estimate | None:
+    """Estimate the mean over datasets, models and seeds, if each dataset has complete pairs.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        Result of `paired_differences`.
+    study : Study
+        The study.
+    datasets : collection of str, optional
+        The datasets that have to have pairs; by default, all datasets of the study.
+    """
+    samples = replicate_means(differences)
+    complete = samples.keys() == set(study.design.datasets if datasets is None else datasets)
+    return estimate(list(samples.values()), study.overlap, flips=study.flips) if samples and complete else None
 
 
 def above_zero(label: str, metric: str, result: Estimate) -> Comparison:

@@ -65,6 +65,8 @@ class Estimate:
     replicates: int
     """Seeds of all datasets together."""
     mean: float
+    seeds: int = 0
+    """Seeds of the dataset that has the fewest."""
     sd: float = np.nan
     """Standard deviation between the seeds of a dataset."""
     p: float = np.nan
@@ -92,8 +94,8 @@ class Estimate:
 
     @property
     def testable(self) -> bool:
-        """Whether there are enough replicates for p < 0.05."""
-        return self.replicates >= REPLICATES_FOR_TEST
+        """Whether there are enough replicates for p < 0.05, and at least two seeds of each dataset."""
+        return self.replicates >= REPLICATES_FOR_TEST and not np.isnan(self.p)
 
     @property
     def smallest_p(self) -> float:
@@ -131,7 +133,8 @@ def estimate(samples: Sequence[Sample], overlap: float, *, flips: int = FLIPS, b
     flips : int
         Largest number of sign flips.
     bootstrap : bool
-        Whether to compute the BCa interval as well, if there are `REPLICATES_FOR_BOOTSTRAP` replicates.
+        Whether to compute the BCa interval as well, if there are `REPLICATES_FOR_BOOTSTRAP` replicates. Seeds that
+        not every dataset has do not count.
 
     Returns
     -------
@@ -147,20 +150,22 @@ def estimate(samples: Sequence[Sample], overlap: float, *, flips: int = FLIPS, b
     if not counts.size or not counts.all():
         raise ValueError("each dataset needs at least one pair")
     replicates = int(counts.sum())
+    seeds = int(counts.min())
     mean = float(np.mean([np.mean(sample) for sample in samples]))
-    if counts.min() < 2:
-        return Estimate(replicates, mean)
+    if seeds < 2:
+        return Estimate(replicates, mean, seeds)
     p = _sign_flip_p(samples, flips)
     # differences that are equal except for rounding have no variance
     variances = np.array([np.var(one, ddof=1) if np.ptp(one) > ROUNDING_ERROR else 0.0 for one in samples])
     sd = float(np.sqrt(variances.mean()))
     if sd == 0:
-        return Estimate(replicates, mean, sd, p=p)
-    enough = bootstrap and replicates >= REPLICATES_FOR_BOOTSTRAP
+        return Estimate(replicates, mean, seeds, sd, p=p)
+    enough = bootstrap and seeds * len(counts) >= REPLICATES_FOR_BOOTSTRAP
     bootstrap_low, bootstrap_high = bca_interval(samples) if enough else (np.nan, np.nan)
     return Estimate(
         replicates=replicates,
         mean=mean,
+        seeds=seeds,
         sd=sd,
         p=p,
         student=_student(mean, variances, counts, 0),

@@ -243,6 +243,6 @@ def _note(samples: Sequence[NDArray[np.floating]]) -> str:
     seeds = [len(sample) for sample in samples]
     if min(seeds) < 2:
         return "one replicate: no share" if sum(seeds) == 1 else "a dataset has one replicate: no share"
-    if sum(seeds) < REPLICATES_FOR_BOOTSTRAP:
+    if min(seeds) * len(seeds) < REPLICATES_FOR_BOOTSTRAP:
         return f"fewer than {REPLICATES_FOR_BOOTSTRAP} replicates: the share is too close to 0 or 1"
     return ""

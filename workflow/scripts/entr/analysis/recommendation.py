@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from entr.analysis.aggregation import select_rows
-from entr.analysis.estimation import estimate, validation_training_ratio
+from entr.analysis.estimation import ALPHA, estimate, validation_training_ratio
 from entr.analysis.formatting import format_effect, format_number, format_percentage
 from entr.analysis.paired_effects import outcomes
 from entr.config.study_design import StudyDesign
@@ -178,7 +178,7 @@ def _compare_with_runner_up(ranked: pd.DataFrame, seeds: pd.DataFrame, metric: s
         return f"fewer than {REPLICATES_FOR_COMPARISON} replicates cannot distinguish it from {rival}; add seeds"
     lead = estimate([pairs], validation_training_ratio(folds))
     text = format_effect(metric, lead.mean, lead.corrected.low, lead.corrected.high)
-    if lead.corrected.low > 0:
+    if lead.corrected.low > 0 and lead.testable and lead.p_decisive() <= ALPHA:
         return f"significantly above the runner-up, {rival}: {text}"
     return f"its lead over the runner-up, {rival}, may be noise: {text}; {_cheaper_of(ranked.iloc[:2], metric)}"
 

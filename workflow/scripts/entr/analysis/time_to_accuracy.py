@@ -132,6 +132,10 @@ def _effect_rows(wide: pd.DataFrame, overlap: float) -> Iterator[dict[str, Any]]
     for scope, dataset, model, part in scopes(wide, "reached"):
         cells, reached = int(part["reached"].count().sum()), int(part["reached"].sum().sum())
         samples = list(replicate_means(part["log_time_ratio"]).values())
+        # a mean over fewer datasets could not be compared with that of another regime
+        without = part.index.get_level_values("dataset").nunique() - len(samples)
+        if without:
+            samples = []
         yield {
             "scope": scope,
             "dataset": dataset,
@@ -141,7 +145,7 @@ def _effect_rows(wide: pd.DataFrame, overlap: float) -> Iterator[dict[str, Any]]
             "reached_share": reached / cells,
             "replicates": sum(map(len, samples)),
             **_ratios(samples, overlap),
-            "note": _note(cells, reached, list(map(len, samples))),
+            "note": _note(cells, reached, list(map(len, samples)), without),
         }
 
 
@@ -157,11 +161,23 @@ def _ratios(samples: Sequence[Sample], overlap: float) -> dict[str, float]:
         return dict(zip(names, map(float, np.exp(logarithms)), strict=True))
 
 
-def _note(cells: int, reached: int, seeds: Sequence[int]) -> str:
-    """Return the limitations of a comparison; `seeds` are the replicates of each dataset."""
+def _note(cells: int, reached: int, seeds: Sequence[int], without: int) -> str:
+    """Return the limitations of a comparison.
+
+    Parameters
+    ----------
+    cells, reached : int
+        Number of cells, and of those that reach the target.
+    seeds : sequence of int
+        Replicates of each dataset.
+    without : int
+        Number of datasets without a replicate.
+    """
     notes = []
     if not reached:
         notes.append("no cell reaches the target")
+    elif without:
+        notes.append("no ratio: there is a dataset in which no replicate reaches the target")
     elif reached < cells:
         notes.append("the ratio leaves out cells that do not reach the target, which favours the regime")
     if seeds and min(seeds) < 2:

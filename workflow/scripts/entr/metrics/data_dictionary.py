@@ -138,7 +138,7 @@ STEPS = (
     _number("rate_late", "Learning rate of the late layers."),
     _number("learning_rate", "Learning rate of the head."),
     _number("momentum", "Momentum."),
-    _number("loss", "Cross-entropy of the batch.", "nats"),
+    _number("loss", "Cross-entropy of the batch; with gradient accumulation, of its last part.", "nats"),
 )
 LR_FIND = (
     PHASE,
@@ -201,6 +201,11 @@ TABLES: Mapping[str, Table] = {
             _integer("training_images", "Number of training images."),
             _integer("validation_images", "Number of validation images."),
             _number("peak_memory_mb", "Peak memory allocated on a GPU; empty on a CPU.", "10^6 bytes"),
+            _text(
+                "sizes_in_host_memory",
+                "Image sides in px at which the training images did not fit on the GPU, so that *T* includes copying "
+                "them; separated by spaces.",
+            ),
             _number(
                 "seconds_to_first_step",
                 "Time from the start of the process to the first training step; for a resumed cell, measured in its "
@@ -396,7 +401,7 @@ TABLES: Mapping[str, Table] = {
             _text(
                 "part",
                 "`faster`, `as_accurate` or `better_than_less`, the three parts of the answer; or `more_efficient`, "
-                "the hypothesis as the paper words it.",
+                "that is, a higher *As*, the efficiency of Wanger & Frohn.",
             ),
             _text("regime", "Name of the treatment."),
             _text(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from entr.analysis.answer import UNFINISHED
 from entr.analysis.answer_parts import (
     BETTER,
     MORE_EFFICIENT,
@@ -40,6 +41,8 @@ class Row:
     comparator: str
     change: str
     """Mean of the change."""
+    pairs: int
+    """Seeds of all datasets that have both regimes."""
     verdicts: dict[str, str]
     """The verdict for each of `TARGET_NAMES`."""
     intervals: dict[str, str]
@@ -81,6 +84,7 @@ def _row(here: Part, elsewhere: Part) -> Row:
         question=describe_question(here),
         comparator=here.comparator,
         change=changes[here.target][0],
+        pairs=here.replicates,
         verdicts={part.target: part.verdict for part in (here, elsewhere)},
         intervals={target: change[1] for target, change in changes.items()},
     )
@@ -137,7 +141,7 @@ class Need:
 def list_needs(parts: Iterable[Part], *targets: str) -> list[Need]:
     """Return what parts need to be decided, each once: seeds for the part that needs most, images, and regimes.
 
-    The hypothesis as the paper words it is left out: it is not part of the answer, and usually needs most seeds.
+    Whether *As* is higher is left out: it is not part of the answer, and usually needs most seeds.
 
     Parameters
     ----------
@@ -164,7 +168,8 @@ def _needs(parts: Sequence[Part]) -> list[Need]:
     needs = []
     if seeds:
         most = max(seeds, key=lambda part: part.seeds_needed)
-        needs.append(Need(most.lacking, SEEDS_COMMAND.format(seeds=most.seeds_needed)))
+        command = "" if most.lacking == UNFINISHED else SEEDS_COMMAND.format(seeds=most.seeds_needed)
+        needs.append(Need(most.lacking, command))
     others = list(dict.fromkeys(part.lacking for part in lacking if part not in seeds))
     regimes = [text.removesuffix(IN_REGIMES) for text in others if text.endswith(IN_REGIMES)]
     needs += [Need(text) for text in others if not text.endswith(IN_REGIMES)]

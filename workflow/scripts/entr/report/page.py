@@ -28,7 +28,7 @@ from entr.jobs.tables import read_table
 from entr.metrics import published_results
 from entr.metrics.labels import CELL, FINAL, PHASE, STAGES, describe_networks
 from entr.report.answer import answer_rows, list_needs, read_parts
-from entr.report.cell_names import group_by_seed
+from entr.report.cell_names import describe_seeds, group_by_seed
 from entr.report.claims import claim_rows, claims_not_run, describe_not_run, read_claims
 
 ENVIRONMENT = {
@@ -190,12 +190,11 @@ def _setting(cells: pd.DataFrame, design: StudyDesign) -> str:
     """Return what was trained, in one line."""
     treatments = [regime for regime in design.regimes if regime != design.control]
     named = f"{len(treatments)} regimes" if len(design.regimes) >= MANY_REGIMES else ", ".join(treatments)
-    seeds = len(design.seeds)
     texts = [
         f"{named or 'no treatment'} against {design.control}",
         ", ".join(design.datasets.values()),
         f"{', '.join(design.models)}, {describe_networks(cells['weights'], cells['scale'])}",
-        "1 seed" if seeds == 1 else f"{seeds} seeds",
+        describe_seeds(cells, design.datasets),
         ", ".join(sorted(set(cells["device"]))),
     ]
     return " · ".join(texts)

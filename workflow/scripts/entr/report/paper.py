@@ -16,7 +16,7 @@ from entr.analysis.claims import evaluate_claims
 from entr.analysis.formatting import format_duration, format_number
 from entr.analysis.study import Study
 from entr.config.study_design import StudyDesign
-from entr.config.training import Training
+from entr.config.training import Augmentation, Training
 from entr.config.training_plan import Plan
 from entr.figures.catalogue import CATALOGUE, PAPER_FIGURES
 from entr.jobs.directories import atomic_directory
@@ -54,13 +54,31 @@ class RegimeRow:
 
 
 @dataclass(frozen=True)
+class PhaseRow:
+    """A row of the table of phases in the methods."""
+
+    phase: str
+    layers: str
+    """The layers that are trained."""
+    epochs: int
+    cycles: str
+    """Epochs of each cycle of the learning rate."""
+    rates: str
+    """Learning rate of a phase: of the early layers, the late layers and the head, if they differ."""
+
+
+@dataclass(frozen=True)
 class Method:
     """How the cells of one or more datasets and models were trained."""
 
     settings: Training
     """Settings of the control."""
-    phases: tuple[tuple[str, str, int], ...]
-    """Name, trained layers and epochs of each phase of the control."""
+    augmentation: str
+    """The random transformations of the training images."""
+    phases: tuple[PhaseRow, ...]
+    """The phases of the control."""
+    has_cosine_cycles: bool
+    """Whether the learning rate falls to zero along a cosine in each cycle."""
     regimes: tuple[RegimeRow, ...]
 
 
@@ -270,8 +288,28 @@ def _method(design: StudyDesign, plans: Mapping[str, Plan]) -> Method:
             ]
             sizes = [_describe_sizes(phase.drawn or phase.sizes, drawn=bool(phase.drawn)) for phase in plan.phases]
             rows.append(RegimeRow(regime, ", ".join(sizes), plan.epochs, ", ".join(differing)))
-    phases = tuple((phase.phase, phase.layers, phase.epochs) for phase in control.phases)
-    return Method(control.training, phases, tuple(rows))
+    phases = tuple(
+        PhaseRow(
+            phase.phase,
+            phase.layers,
+            phase.epochs,
+            ", ".join(map(str, phase.lengths)),
+            ", ".join(dict.fromkeys(f"{rate:.3g}" for rate in phase.learning_rates())),
+        )
+        for phase in control.phases
+    )
+    augmentation = _describe_augmentation(control.training.augmentation)
+    cosine = all((phase.anneal, phase.lr_factors) == ("cosine", (1, 0)) for phase in control.phases)
+    return Method(control.training, augmentation, phases, cosine, tuple(rows))
+
+
+def _describe_augmentation(settings: Augmentation) -> str:
+    flips = {"none": "no flips", "horizontal": "horizontal flips", "dihedral": "flips and quarter turns"}
+    return (
+        f"{flips[settings.flip]}, rotations by up to {settings.max_rotate:g}°, zoom by a factor of up to "
+        f"{settings.max_zoom:g}, perspective distortion of up to {100 * settings.max_warp:g} %, and changes in "
+        f"brightness and contrast of up to {100 * settings.max_lighting:g} %"
+    )
 
 
 def _describe_sizes(sizes: Sequence[int], *, drawn: bool) -> str:

@@ -11,7 +11,7 @@ from entr.analysis.answer import find_answer
 from entr.analysis.answer_parts import TARGET_NAMES, Answer, answer_table
 from entr.analysis.claims import claims_table, evaluate_claims
 from entr.analysis.entr_hypothesis import HYPOTHESIS, hypothesis_verdict
-from entr.analysis.estimation import REPLICATES_FOR_TEST, TARGET_RATIO
+from entr.analysis.estimation import ALPHA, REPLICATES_FOR_TEST, TARGET_RATIO
 from entr.analysis.formatting import format_effect, format_number
 from entr.analysis.study import Claim, Study
 from entr.config.study_design import StudyDesign
@@ -21,7 +21,7 @@ from entr.jobs.tables import read_table, write_table
 from entr.metrics.labels import ALL, FINAL, PHASE, STAGES, SUBTOTAL, TIME_BASES, describe_networks
 from entr.metrics.published_results import TREATMENTS
 from entr.report.answer import answer_rows, answer_text, list_needs
-from entr.report.cell_names import group_by_seed
+from entr.report.cell_names import describe_seeds, group_by_seed, seeds_by_dataset
 from entr.report.claims import claim_rows, describe_not_run
 
 EFFECT_METRICS = {"accuracy_difference": "accuracy", "log_time_ratio": "time", "log_efficiency_ratio": "efficiency"}
@@ -101,7 +101,6 @@ def verdict_values(
     verdict = hypothesis_verdict(claims)
     decisive = [claim for claim in claims if claim.claim == HYPOTHESIS and claim.verdict == verdict]
     missing = study.missing_cells()
-    seeds = len(design.seeds)
     return {
         "headline": answer.headline,
         "answers": {regime: answer_rows(answer.parts, regime) for regime in TREATMENTS if answer.select(regime=regime)},
@@ -118,24 +117,38 @@ def verdict_values(
         "networks": describe_networks(cells["weights"], cells["scale"]),
         "control": design.control,
         "regimes": [regime for regime in design.regimes if regime != design.control],
-        "seeds": design.seeds,
+        "seeds": describe_seeds(cells, design.datasets),
+        "few_seeds": _few_seeds(cells, design),
         "time_basis": TIME_BASES[design.time_basis],
         "time_is_measured": design.time_basis == "training",
         "devices": sorted(set(cells["device"])),
         "finished_cells": len(cells),
-        "grid_cells": len(design.datasets) * len(design.models) * len(design.regimes) * seeds,
+        "grid_cells": len(design.datasets) * len(design.models) * len(design.regimes) * len(design.seeds),
         "comparisons": _comparisons(study, pairs, effects),
         "claims": claim_rows(claims),
         "not_run": describe_not_run(claims),
-        "replicates_for_test": REPLICATES_FOR_TEST,
-        "smallest_p": f"{2.0 ** (1 - seeds):.2g}",
         "missing": group_by_seed(missing),
         "missing_count": len(missing),
         "random_weights": "none" in set(cells["weights"]),
         "losses": list(_losses(study, effects)),
+        "cells_in_host_memory": int((cells["sizes_in_host_memory"].fillna("").astype(str) != "").sum()),
         "faster": f"{100 * (TARGET_RATIO - 1):.0f} %",
         "accuracy_loss": f"{100 * (1 - 1 / TARGET_RATIO):.0f} %",
     }
+
+
+def _few_seeds(cells: pd.DataFrame, design: StudyDesign) -> list[dict[str, Any]]:
+    """Return the datasets in which nothing can be significant, by their number of seeds."""
+    counts = seeds_by_dataset(cells, design.datasets)
+    few = sorted({number for number in counts.values() if number < REPLICATES_FOR_TEST})
+    return [
+        {
+            "seeds": number,
+            "datasets": [title for title, own in counts.items() if own == number],
+            "smallest_p": f"{2.0 ** (1 - number):.2g}",
+        }
+        for number in few
+    ]
 
 
 def _effect(effects: pd.DataFrame, study: Study, **keys: str) -> dict[str, pd.Series] | None:
@@ -206,6 +219,6 @@ def _losses(study: Study, effects: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for dataset, title in study.design.datasets.items():
         for regime in TREATMENTS:
             effect = _effect(effects, study, scope="dataset", dataset=dataset, stage=FINAL, regime=regime)
-            if effect and effect["accuracy"]["high_corrected"] < 0:
+            if effect and effect["accuracy"]["high_corrected"] < 0 and effect["accuracy"]["p"] <= ALPHA:
                 difference = _with_interval("accuracy", effect["accuracy"])
                 yield {"title": title, "regime": regime, "difference": difference}
