@@ -128,10 +128,6 @@ def test_mistyped_target_is_rejected(snakemake, name):
     assert "MissingRuleException" in done.output
 
 
-def test_snakemake_lint_is_clean(snakemake):
-    assert "Congratulations" in snakemake("--lint").output
-
-
 def test_rule_graph_in_the_docs_is_up_to_date(snakemake):
     done = snakemake("--rulegraph", "dot")
     graph = done.stdout[done.stdout.index("digraph") :]
