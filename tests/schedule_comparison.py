@@ -82,8 +82,9 @@ def describe_drift(match) -> Iterator[str]:
             if len(same) and fixed:
                 medians.append(same["training_seconds"].median())
         yield (
-            f"An epoch of all layers at {size} px on {title} took {min(medians):.1f} to {max(medians):.1f} s, "
-            "depending on the cell, because the speed of the machine varied. Ratios of *T* contain this variation.\n"
+            f"An epoch in which all layers are trained at {size} px on {title} took {min(medians):.1f} to "
+            f"{max(medians):.1f} s, depending on the cell, because the speed of the machine varied. Ratios of *T* "
+            "contain this variation.\n"
         )
 
 
