@@ -3,7 +3,11 @@ from entr.report import archived_cells
 
 try:
     archived = archived_cells.find_results(settings.archive)
-    missing = archived_cells.check_cells(archived, settings) if workflow.is_main_process else 0
+    missing = (
+        archived_cells.check_cells(archived, settings)
+        if workflow.is_main_process
+        else 0
+    )
 except EntrError as error:
     raise WorkflowError(str(error)) from None
 

@@ -81,7 +81,9 @@ def of_cells(file, **wildcards):
     If cells are copied from an archived run, only those that it contains.
     """
     files = collect(f"{CELL}/{file}", **GRID | wildcards)
-    return archived_cells.select_archived(archived, files) if settings.archive else files
+    return (
+        archived_cells.select_archived(archived, files) if settings.archive else files
+    )
 
 
 def scale_with_attempt(amount):
