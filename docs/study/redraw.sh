@@ -14,7 +14,7 @@ shopt -s nullglob
 datasets=
 for dataset in ucm neu flowers; do
   # as many seeds as the protocol requires
-  seeds=("$study/cells/$dataset"/*/small/seed*)
+  seeds=("$study/cells/$dataset"/*/small/seed*/metrics.json)
   [ "${#seeds[@]}" -lt 5 ] || datasets+="$dataset,"
 done
 [ -n "$datasets" ] || { echo "No dataset has five seeds yet; run docs/study/run.sh first." >&2; exit 1; }

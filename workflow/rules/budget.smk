@@ -21,6 +21,8 @@ WITHOUT_GRID = {
 # options with which Snakemake runs no job, by their names in its parser
 WITHOUT_JOBS = (
     "cleanup_metadata",
+    "conda_cleanup_envs",
+    "conda_create_envs_only",
     "containerize",
     "d3dag",
     "dag",
@@ -61,7 +63,9 @@ def read_or_choose_budget():
     command, _ = get_argument_parser().parse_known_args(sys.argv[1:])
     images = images_digest()
     found = budget.read_budget(BUDGET, configured, images)
-    starts_jobs = not any(getattr(command, name) for name in WITHOUT_JOBS)
+    starts_jobs = command.report_after_run or not any(
+        getattr(command, name) for name in WITHOUT_JOBS
+    )
     needs_grid = not command.targets or not WITHOUT_GRID.issuperset(command.targets)
     is_first = found is None and not budget.is_requested_by_a_run()
     if is_first and starts_jobs and needs_grid:

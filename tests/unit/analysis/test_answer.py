@@ -73,7 +73,7 @@ def test_accuracy_within_the_margin_is_as_high_even_if_it_is_lower():
     (part,) = answer.select(part=AS_ACCURATE, regime="gradual", target=NEW_IMAGES)
     assert part.high < 0
     assert part.verdict == YES
-    assert "and cost 0.5 points of accuracy, less than the margin of 1 point, " in answer.headline
+    assert "but cost 0.5 points of accuracy, less than the margin of 1 point, " in answer.headline
 
 
 def test_accuracy_whose_change_may_be_zero_is_kept_to_within_the_margin():
@@ -130,7 +130,7 @@ def unbalanced(seeds, configured=10, **changes):
 
 def test_dataset_with_one_seed_leaves_everything_undecided():
     answer = unbalanced({"ucm": 10, "neu": 1})
-    assert answer.headline.endswith("saves training time (a dataset has one replicate).")
+    assert answer.headline.endswith("saves training time (one dataset has only one replicate).")
     for part in answer.select(leading=True, part=FASTER):
         assert (part.verdict, part.lacking) == (UNDECIDED, "the unfinished cells of the grid")
     assert "    snakemake" not in answer_text(answer)

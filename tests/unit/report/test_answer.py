@@ -21,7 +21,7 @@ def test_compact_table_has_a_row_per_question_and_rival():
         ("Is it as accurate?", "no-increase"),
         ("Is it better than shorter training?", "matched"),
         ("Is it better than smaller images?", "small"),
-        ("Is As higher, the efficiency of Wanger & Frohn?", "no-increase"),
+        ("Is As, the efficiency of Wanger & Frohn, higher?", "no-increase"),
     ]
     faster = rows[0]
     assert faster.change == "-25.0 % time"

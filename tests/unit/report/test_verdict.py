@@ -84,7 +84,7 @@ def test_images_in_host_memory_and_several_devices_are_stated(verdict_of):
     columns = {"device": ["A"] * 9 + ["B"] * (count - 9), "sizes_in_host_memory": ["250"] * 9 + [""] * (count - 9)}
     text, _ = verdict_of(given, **columns)
     assert "**Not all images fitted on the device** in 9 cells" in text
-    assert "**Seeds were trained on different devices**: A and B." in text
+    assert "**Cells were trained on different devices**: A and B." in text
 
 
 def test_verdict_states_the_scale_of_the_image_sizes(verdict_of):

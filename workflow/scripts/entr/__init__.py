@@ -1,7 +1,7 @@
 """The library of the ENTR workflow, which measures whether models train more efficiently if they start on small images.
 
-It contains everything that can be understood and tested without Snakemake. Each script in the parent directory calls
-one function of it. The packages, from the bottom up, and the packages that each may import:
+It contains everything that can be understood and tested without running Snakemake. Each script in the parent directory
+calls one function of it. The packages, from the bottom up, and the packages that each may import:
 
 | package | subject | may import |
 | --- | --- | --- |

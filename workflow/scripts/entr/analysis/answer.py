@@ -136,7 +136,7 @@ def _pairs(regime: str, other: str, study: Study) -> str:
     """Name the pairs without which two regimes cannot be compared."""
     found = paired_differences(study.values("accuracy", FINAL), regime, other).index.get_level_values("dataset")
     missing = [name for name in study.design.datasets if name not in found]
-    return f"pairs with {other} on {', '.join(missing)}" if len(found) else f"pairs with {other}"
+    return f"pairs with {other} on {', '.join(missing)}" if len(found) and missing else f"pairs with {other}"
 
 
 def _values(metric: str, result: Estimate, target: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ QUESTIONS = {
     FASTER: "Is it faster?",
     AS_ACCURATE: "Is it as accurate?",
     BETTER: "Is it better than shorter training or smaller images?",
-    MORE_EFFICIENT: "Is As higher, the efficiency of Wanger & Frohn?",
+    MORE_EFFICIENT: "Is As, the efficiency of Wanger & Frohn, higher?",
 }
 METRICS = {FASTER: "time", AS_ACCURATE: "accuracy", MORE_EFFICIENT: "efficiency"}
 """The metric in which a treatment is compared with the control."""

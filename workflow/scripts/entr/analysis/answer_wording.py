@@ -150,7 +150,8 @@ def describe_headline(regime: str, parts: Sequence[Part], margin: float) -> str:
         kept = f"gained {points}"
     elif accurate.high < 0:
         kept = f"cost {points}, less than the margin of {tolerated}"
-    return f"{saved} and {kept}{_compare_rivals([part for part in own if part.part == BETTER])}"
+    joined = "but" if accurate.high < 0 else "and"
+    return f"{saved} {joined} {kept}{_compare_rivals([part for part in own if part.part == BETTER])}"
 
 
 def _why_undecided(part: Part) -> str:
@@ -158,7 +159,7 @@ def _why_undecided(part: Part) -> str:
     if part.replicates < REPLICATES_FOR_TEST:
         return f"{'1 replicate is' if part.replicates == 1 else f'{part.replicates} replicates are'} too few"
     if np.isnan(part.p):
-        return "a dataset has one replicate"
+        return "one dataset has only one replicate"
     if part.low > 1 or part.high < 1:
         return NOT_CONFIRMED
     return "the interval includes no change"

@@ -27,6 +27,7 @@ from entr.analysis.comparisons import (
     require_all,
     require_all_if_testable,
     weakest_of,
+    where,
     why_untestable,
 )
 from entr.analysis.entr_hypothesis import evaluate_hypothesis
@@ -101,7 +102,9 @@ def _evaluate_inequalities(datasets: Sequence[str], models: Sequence[str], study
         return Finding(NOT_TESTED, f"no pairs of {' or '.join(TREATMENTS)} and {control}"), ""
     count = f"{sum(comparison.holds for comparison in single)} of {len(single)}"
     if lacking:
-        return Finding(NOT_TESTED, f"no pairs of {' or '.join(dict.fromkeys(lacking))} and {control}"), count
+        return Finding(
+            NOT_TESTED, f"no pairs of {' or '.join(dict.fromkeys(lacking))} and {control}{where(study)}"
+        ), count
     if obstacle := why_untestable(pooled):
         weakest = min(single, key=lambda comparison: comparison.estimate.mean)
         return Finding(NOT_TESTED, f"{count} mean ratios exceed 1, but {obstacle}", weakest), count

@@ -87,6 +87,11 @@ def estimate_pooled(
     return estimate(list(samples.values()), study.overlap, flips=study.flips) if samples and complete else None
 
 
+def where(study: Study) -> str:
+    """Return that pairs are needed in every dataset, if there are several."""
+    return " in every dataset" if len(study.design.datasets) > 1 else ""
+
+
 def above_zero(label: str, metric: str, result: Estimate) -> Comparison:
     """Return the comparison that a mean is above zero."""
     holds = result.mean > 0

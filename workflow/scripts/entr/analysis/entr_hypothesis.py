@@ -16,6 +16,7 @@ from entr.analysis.comparisons import (
     not_worse,
     paired_differences,
     weakest_of,
+    where,
     why_untestable,
 )
 from entr.analysis.estimation import ALPHA, TARGET_RATIO, Estimate, holm
@@ -87,11 +88,14 @@ def _evaluate_treatment(treatment: str, study: Study) -> Finding:
     control = study.design.control
     time, accuracy = (_effect_on(metric, treatment, control, study) for metric in ("time", "accuracy"))
     if time is None or accuracy is None:
-        return Finding(NOT_TESTED, f"no pairs of {treatment} and {control}")
+        return Finding(NOT_TESTED, f"no pairs of {treatment} and {control}{where(study)}")
     faster = below_zero("T falls", "time", time)
     as_accurate = not_worse(f"A is equivalent or better (margin {study.margin:g})", "accuracy", accuracy, study.margin)
     beaten = {rival: _compare_with_rival(rival, treatment, study) for rival in RIVALS}
     rivals = {rival: comparison for rival, comparison in beaten.items() if comparison}
+    unfinished = [rival for rival in RIVALS if rival in study.design.regimes and rival not in rivals]
+    if unfinished:
+        return Finding(NOT_TESTED, f"no pairs of {treatment} and {join_names(unfinished)}{where(study)}", faster)
     required = [faster, as_accurate, *rivals.values()]
     if obstacle := why_untestable(required):
         return Finding(NOT_TESTED, obstacle, faster)

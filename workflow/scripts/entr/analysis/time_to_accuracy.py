@@ -118,7 +118,7 @@ def effects_on_time(times: pd.DataFrame, control: str, overlap: float) -> pd.Dat
     for regime, group in treated.groupby("regime", sort=False):
         wide = group.pivot(index=["dataset", "seed"], columns="model", values=["reached", "log_time_ratio"])  # noqa: PD010  no mean
         wide.columns = wide.columns.set_names(["metric", "model"])
-        rows += [{"regime": regime} | row for row in _effect_rows(wide, overlap)]
+        rows += [{"regime": regime} | row for row in _effect_rows(wide, overlap, times["dataset"].nunique())]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
@@ -127,13 +127,13 @@ def effects_on_time(times: pd.DataFrame, control: str, overlap: float) -> pd.Dat
     return table.sort_values("scope", key=lambda scope: scope.map(order), kind="stable", ignore_index=True)
 
 
-def _effect_rows(wide: pd.DataFrame, overlap: float) -> Iterator[dict[str, Any]]:
+def _effect_rows(wide: pd.DataFrame, overlap: float, datasets: int) -> Iterator[dict[str, Any]]:
     """Yield the comparison of one regime with the control in each scope."""
     for scope, dataset, model, part in scopes(wide, "reached"):
         cells, reached = int(part["reached"].count().sum()), int(part["reached"].sum().sum())
         samples = list(replicate_means(part["log_time_ratio"]).values())
         # a mean over fewer datasets could not be compared with that of another regime
-        without = part.index.get_level_values("dataset").nunique() - len(samples)
+        without = (datasets if scope == "all" else 1) - len(samples)
         if without:
             samples = []
         yield {

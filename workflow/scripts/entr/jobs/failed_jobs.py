@@ -49,6 +49,12 @@ class Failure:
         log = Path(self.logs[0]) if self.logs else None
         return log is not None and log.exists() and log.stat().st_mtime_ns != before.get(str(log))
 
+    def has_succeeded(self, before: Mapping[str, int]) -> bool:
+        """Return whether the job ran, has all its outputs, and logged no error."""
+        if not (self.outputs and self.has_started(before) and all(Path(path).exists() for path in self.outputs)):
+            return False
+        return not LOGGED_ERROR.search(Path(self.logs[0]).read_text(encoding="utf-8", errors="replace"))
+
     def reason(self, before: Mapping[str, int]) -> str:
         """Return the error in its log; if there is none, the last line of the log and the executor's message."""
         if not self.has_started(before):
@@ -119,7 +125,8 @@ def describe_failures(logs: Sequence[str | Path], before: Mapping[str, int], arg
         a cluster reports all jobs of a group as failed.
     """
     text = "\n".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    failed = parse_log(text)
+    # Snakemake reports all jobs of a group as failed if one of them does
+    failed = [failure for failure in parse_log(text) if not failure.has_succeeded(before)]
     failed = [failure for failure in failed if failure.has_started(before)] or failed
     options = without_targets(arguments) if failed else []
     return [

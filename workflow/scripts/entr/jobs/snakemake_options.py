@@ -23,7 +23,7 @@ def without_targets(arguments: Sequence[str]) -> list[str]:
     while targets:
         places = (place for place, option in enumerate(options) if option == targets[0])
         shorter = (options[:place] + options[place + 1 :] for place in places)
-        options = next(candidate for candidate in shorter if _targets(candidate) == targets[1:])
+        options = next((candidate for candidate in shorter if _targets(candidate) == targets[1:]), options)
         targets = targets[1:]
     return options
 

@@ -41,8 +41,8 @@ class Row:
     comparator: str
     change: str
     """Mean of the change."""
-    pairs: int
-    """Seeds of all datasets that have both regimes."""
+    replicates: int
+    """Seeds of all datasets together that have both regimes."""
     verdicts: dict[str, str]
     """The verdict for each of `TARGET_NAMES`."""
     intervals: dict[str, str]
@@ -84,7 +84,7 @@ def _row(here: Part, elsewhere: Part) -> Row:
         question=describe_question(here),
         comparator=here.comparator,
         change=changes[here.target][0],
-        pairs=here.replicates,
+        replicates=here.replicates,
         verdicts={part.target: part.verdict for part in (here, elsewhere)},
         intervals={target: change[1] for target, change in changes.items()},
     )

@@ -256,8 +256,8 @@ class Trainer:
             if size not in resized:
                 resized[size] = self.resize(size, self.packed.training_rows, phase.upsample_to)
                 on_device = resized[size].pixels.device.type == self.device.type
-                if not on_device and size not in self.state.sizes_in_host_memory:
-                    self.state.sizes_in_host_memory.append(size)
+                if not on_device and resized[size].size not in self.state.sizes_in_host_memory:
+                    self.state.sizes_in_host_memory.append(resized[size].size)
         return {size: resized[size] for size in sizes}
 
     def _data_by_epoch(self, phase: PhasePlan, training: ImagesBySize, validation: ImagesBySize) -> list[EpochData]:
