@@ -35,6 +35,7 @@ def paper(tmp_path_factory):
     """Directory with the tables and the paper of a part of the study."""
     directory = tmp_path_factory.mktemp("study")
     output = redraw(directory, "paper", *(f"results/tables/{name}.csv" for name in ("metrics", "effects")))
+    assert "copy_archived_cell" in output
     assert not re.search(r"^rule (train|downscale|fetch_\w+):", output, re.MULTILINE)
     return directory / "results"
 
