@@ -40,9 +40,12 @@ from pathlib import Path
 from entr.config.training_plan import Plan
 from entr.jobs.logs import configure_logging
 from entr.metrics.cell_metrics import Cell
-from entr.training.callbacks import EpochRecorder
-from entr.training.cell import train_cell
-from entr.training.evaluation import Evaluator
+from entr.training.lazy_imports import lazy_imports
+
+with lazy_imports():
+    from entr.training.callbacks import EpochRecorder
+    from entr.training.cell import train_cell
+    from entr.training.evaluation import Evaluator
 
 options = json.loads(sys.argv[1])
 folder = Path(options["folder"])

@@ -325,6 +325,6 @@ TARGET = Target(
     damage=damage,
     read=read,
     inputs=32_000,
-    quick_inputs=1_500,
+    quick_inputs=500,
     memory=2**28,
 )

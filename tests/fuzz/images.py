@@ -113,6 +113,6 @@ TARGET = Target(
     damage=damage,
     read=read,
     inputs=32_000,
-    quick_inputs=1_500,
+    quick_inputs=800,
     memory=4 * 2**30,
 )

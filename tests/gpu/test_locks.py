@@ -9,8 +9,11 @@ from gpu.cells import subprocess_environment
 from entr.devices import gpu_lock, torch_device
 
 LOCK_HOLDER = """
-import logging, sys
+import logging, sys, tempfile
+from pathlib import Path
 from entr.devices import gpu_lock
+# this process has locked the GPU
+gpu_lock.SHARED_MEMORY = Path(tempfile.gettempdir())
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 print(gpu_lock.acquire_gpu(), flush=True)
 sys.stdin.read()

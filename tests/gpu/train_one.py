@@ -2,10 +2,15 @@
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 from entr.config.training_plan import Plan
+from entr.devices import gpu_lock
 from entr.metrics.cell_metrics import Cell
 from entr.training.cell import train_cell
 
+# the process of the tests has locked the GPU
+gpu_lock.SHARED_MEMORY = Path(tempfile.gettempdir())
 options = json.loads(sys.argv[1])
 train_cell(Cell.model_validate(options.pop("cell")), Plan.model_validate(options.pop("plan")), weights=None, **options)

@@ -4,7 +4,6 @@ import io
 import re
 import shutil
 import zipfile
-from hashlib import sha256
 
 import pandas as pd
 import pytest
@@ -46,15 +45,7 @@ def test_restricted_run_neither_needs_nor_shows_an_answer(archive, tmp_path):
     assert "The answer of an earlier run." not in done.output
 
 
-def test_archive_is_downloaded_downscaled_and_split(archive, tmp_path):
-    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set", "images": 70, "classes": 7}}
-    run(tmp_path / "one", datasets, "results/data/served/splits/seed0.csv")
-    split = pd.read_csv(tmp_path / "one" / "results/data/served/splits/seed0.csv")
-    assert len(split) == 70
-    assert split["validation"].sum() == 7
-
-
-def test_changed_url_list_is_fetched_again(originals, server, tmp_path):
+def test_url_list_is_fetched_again_if_it_or_a_limit_on_its_images_changed(originals, server, tmp_path):
     lines = [
         f"{server.add(f'/{number}', path.read_bytes())},{label}"
         for number, (label, path) in enumerate(image_folder.labelled_files(originals))
@@ -67,40 +58,13 @@ def test_changed_url_list_is_fetched_again(originals, server, tmp_path):
     result = run(tmp_path / "one", datasets, target)
     assert len(pd.read_csv(tmp_path / "one" / target)) == 69
     assert "/missing: failed (HTTP 404 Not Found)" in result.output
-    (tmp_path / "list.csv").write_text("\n".join(["url,label", *lines]))
-    run(tmp_path / "one", datasets, target)
-    assert len(pd.read_csv(tmp_path / "one" / target)) == 70
-
-
-def test_changed_timeout_makes_no_download_stale(archive, tmp_path):
-    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set"}}
-    target = "results/data/served/originals"
-    run(tmp_path / "one", datasets, target)
-    assert "Nothing to be done" in run(tmp_path / "one", datasets, target, download={"timeout": 99}).output
-
-
-def test_additional_mirror_makes_no_download_with_a_checksum_stale(archive, server, tmp_path):
-    pinned = f"sha256:{sha256(server.files['/set.zip'].content).hexdigest()}"
-    entry = {"source": "archive", "urls": [archive], "subfolder": "set", "checksums": [pinned]}
-    target = "results/data/served/originals"
-    run(tmp_path / "one", {"served": entry}, target)
-    mirrored = entry | {"urls": [archive, f"{server.address}/mirror.zip"], "images": 71}
-    assert "Nothing to be done" in run(tmp_path / "one", {"served": mirrored}, target).output
-
-
-def test_limits_on_the_images_of_a_url_list_make_it_stale(originals, server, tmp_path):
-    lines = [
-        f"{server.add(f'/{number}', path.read_bytes())},{label}"
-        for number, (label, path) in enumerate(image_folder.labelled_files(originals))
-    ]
-    (tmp_path / "list.csv").write_text("\n".join(["url,label", *lines]))
-    datasets = {"listed": {"source": "url_list", "path": str(tmp_path / "list.csv")}}
-    target = "results/data/listed/originals"
-    run(tmp_path / "one", datasets, target)
     unchanged = run(tmp_path / "one", datasets, target, download={"connections": 3})
     assert "Nothing to be done" in unchanged.output
     stale = run(tmp_path / "one", datasets, target, "-n", download={"max_failed_fraction": 0})
     assert "Nothing to be done" not in stale.output
+    (tmp_path / "list.csv").write_text("\n".join(["url,label", *lines]))
+    run(tmp_path / "one", datasets, target)
+    assert len(pd.read_csv(tmp_path / "one" / target)) == 70
 
 
 def test_checksum_mismatch_is_a_one_line_error_and_leaves_no_files(archive, tmp_path):
@@ -119,10 +83,12 @@ def test_checksum_mismatch_is_a_one_line_error_and_leaves_no_files(archive, tmp_
 
 def test_changed_archive_is_refused_after_all_results_were_deleted(archive, server, tmp_path):
     datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set"}}
-    run(tmp_path / "one", datasets, "results/data/served/originals")
+    target = "results/data/served/originals"
+    run(tmp_path / "one", datasets, target)
+    assert "Nothing to be done" in run(tmp_path / "one", datasets, target, download={"timeout": 99}).output
     shutil.rmtree(tmp_path / "one" / "results")
     server.files["/set.zip"].content += b"changed"
-    result = run(tmp_path / "one", datasets, "results/data/served/originals", check=False)
+    result = run(tmp_path / "one", datasets, target, check=False)
     assert result.returncode != 0
     assert f"{archive}: checksum mismatch: sha256 is" in result.output
     assert "recorded in checksums/datasets/served.csv; to accept the new file, set" in result.output
@@ -133,7 +99,7 @@ def test_second_checkout_reuses_downloads_images_and_weights_of_the_cache(archiv
     save_file(torchvision.models.resnet18().state_dict(), weights)
     cache = tmp_path / "cache"
     cache.mkdir()
-    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set"}}
+    datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set", "images": 70, "classes": 7}}
     targets = (
         "results/data/served/splits/seed0.csv",
         "results/data/served/pixels.npy",
@@ -142,6 +108,9 @@ def test_second_checkout_reuses_downloads_images_and_weights_of_the_cache(archiv
     first = run(tmp_path / "one", datasets, *targets, cache=cache, weights=str(weights))
     assert "served: downscaling images" in first.output
     assert [path for path, _ in server.requests] == ["/set.zip"]
+    split = pd.read_csv(tmp_path / "one" / targets[0])
+    assert len(split) == 70
+    assert split["validation"].sum() == 7
 
     run(tmp_path / "two", datasets, *targets, cache=cache, weights=str(weights))
     logs = (tmp_path / "two" / "results" / "logs").rglob("*.log")

@@ -37,9 +37,3 @@ def test_problem_is_an_error_of_one_line(check):
     assert done.output.count("Error: this machine cannot run the grid: see the remedies above for images") == 1
     assert "Traceback" not in done.output
     assert "rerun:" not in done.output
-
-
-def test_check_of_a_run_with_a_budget_measures_nothing(check, tmp_path):
-    done = check("hours=1", "training={'device': 'cpu'}")
-    assert "budget of 1 h: the grid that fits is chosen when the run starts" in done.output
-    assert not (tmp_path / "results" / "budget.yaml").exists()

@@ -14,7 +14,7 @@ from conftest import ROOT, copy_workflow, run_snakemake
 from data_dictionary import problems_of, tables_in, undocumented_tables
 from factories import flip_bit
 
-from entr.figures.catalogue import CATALOGUE, PAPER_FIGURES, SAMPLE_IMAGES
+from entr.figures.catalogue import CATALOGUE, SAMPLE_IMAGES
 from entr.jobs.tables import read_table
 
 SMALLEST = [ROOT / "tests" / "workflow" / name for name in ("smallest.yaml", "smallest_network.yaml")]
@@ -147,12 +147,6 @@ def test_terminal_shows_events_and_the_answer_in_short_lines(grid):
     assert "results/report.html" in grid.first_output
 
 
-def test_verbose_run_shows_the_output_of_snakemake(grid):
-    output, _ = grid.run("results/tables/cells.csv", "--verbose", "--forcerun", "aggregate_metrics")
-    assert "Finished jobid" in output
-    assert "Provided cores: 2" in output
-
-
 def test_progress_of_a_cell_is_logged(grid):
     log = (grid.directory / "results/logs/train/micrographs/test_resnet/gradual/seed0.log").read_text()
     line = re.compile(
@@ -171,50 +165,27 @@ def test_random_initialisation_is_logged_and_recorded(grid):
     assert set(read_table(grid.directory / "results/tables/cells.csv")["weights"]) == {"none"}
 
 
-def test_second_run_has_nothing_to_do(grid):
-    assert grid.plan() == {}
-
-
-def test_touching_every_file_reruns_nothing(grid):
-    for path in grid.checkout.rglob("*"):
-        os.utime(path)
-    assert grid.plan() == {}
-
-
 @pytest.mark.parametrize(
     ("module", "jobs"),
     [
         ("figures/accuracy", {"plot_figure": 1, **REPORT}),
         ("figures/charts", {"plot_figure": FIGURES, "plot_sample_images": 1, **REPORT}),
-        ("report/page", REPORT),
-        ("analysis/aggregation", FROM_METRICS),
+        pytest.param("report/page", REPORT, marks=pytest.mark.slow),
+        pytest.param("analysis/aggregation", FROM_METRICS, marks=pytest.mark.slow),
         (
             "analysis/time_to_accuracy",
             {"measure_time_to_accuracy": 1, "plot_figure": redrawn(*TIMES), **REPORT},
         ),
         ("deploy/predict", {"export_model": 1, "record_provenance": 1, "all": 1}),
         ("benchmark/inference", {"benchmark_inference": 1, "benchmark_trained": 1, **FROM_METRICS}),
-        ("training/batches", {"train": 2, **FROM_CELLS}),
+        pytest.param("training/batches", {"train": 2, **FROM_CELLS}, marks=pytest.mark.slow),
         ("data/split", {"split": 1, "train": 2, **FROM_CELLS}),
-        ("config/validation", {}),
+        pytest.param("config/validation", {}, marks=pytest.mark.slow),
     ],
 )
 def test_changed_module_makes_exactly_what_depends_on_it_stale(grid, edit, module, jobs):
     edit(f"workflow/scripts/entr/{module}.py", "\nCHANGED = True\n")
     assert grid.plan() == jobs
-
-
-def test_reworded_docstrings_and_comments_make_nothing_stale(grid, edit):
-    for path in (grid.checkout / "workflow" / "scripts").rglob("*.py"):
-        name = path.relative_to(grid.checkout).as_posix()
-        edit(name, "\n# a comment\n")
-        path.write_text(path.read_text().replace('"""', '"""Reworded. ', 1))
-    assert grid.plan() == {}
-
-
-def test_comment_in_the_configuration_reruns_nothing(grid, edit):
-    edit("config/config.yaml", "\n# a remark\n")
-    assert grid.plan() == {}
 
 
 def test_changed_learning_rate_of_a_dataset_retrains_its_cells_only(grid):
@@ -261,7 +232,6 @@ def test_progress_analyses_the_finished_cells_and_trains_nothing(grid, tmp_path)
     progress = grid.directory / "results" / "progress"
     assert set(read_table(progress / "cells.csv")["regime"]) == {"no-increase"}
     assert "micrographs test_resnet gradual seed 0" in (progress / "verdict.md").read_text()
-    assert grid.plan() == {}
 
 
 def test_web_page_is_written_on_request_only(grid, server):
@@ -276,21 +246,6 @@ def test_web_page_is_written_on_request_only(grid, server):
     assert jobs == {"fetch_onnxruntime_web": 1, "web_page": 1}
     assert "results/models/micrographs/classify.html: " in output
     assert (model / "classify.html").stat().st_size > (model / "model.onnx").stat().st_size
-    assert grid.plan() == {}
-
-
-def test_compared_runs_are_equal_to_themselves_and_nothing_is_trained(grid):
-    output, jobs = grid.run("compare_runs", "--config", "before=results")
-    assert jobs == {"compare_runs": 1}
-    assert "predictions: identical digit for digit in 2 of 2 common cells" in output
-    assert "differences: none is recorded" in output
-    table = read_table(grid.directory / "results/comparison/comparison.csv")
-    # an efficiency of zero has no logarithm
-    defined = table["change"].notna()
-    assert table.loc[defined, "change"].eq(0).all()
-    assert set(table.loc[~defined, "note"]) <= {"no value is above zero in both runs"}
-    assert defined.sum() > len(table) / 2
-    assert grid.plan() == {}
 
 
 def test_comparison_without_a_second_run_says_how_to_name_it(grid):
@@ -317,14 +272,36 @@ def archive(grid, tmp_path_factory):
     return folder
 
 
-def test_extracted_archive_plans_the_same_grid_and_can_be_compared(grid, archive):
+def test_extracted_archive_plans_the_same_grid(grid, archive):
     files = [path for path in archive.rglob("*") if path.is_file()]
     assert [path for path in files if os.fsencode(grid.directory.parent) in path.read_bytes()] == []
     plan = run_snakemake(archive / "Snakefile", archive, "--dry-run", "--cores", "1", "--forceall")
     planned = {rule: int(count) for rule, count in PLANNED.findall(plan.output) if rule != "total"}
     assert planned == grid.first_jobs
-    output, _ = grid.run("compare_runs", "--config", f"before={archive}")
+
+
+def test_runs_with_equal_results_are_compared_and_nothing_is_trained(grid, archive):
+    output, jobs = grid.run("compare_runs", "--config", f"before={archive}")
+    assert jobs == {"compare_runs": 1}
+    assert "predictions: identical digit for digit in 2 of 2 common cells" in output
     assert "differences: none is recorded" in output
+    table = read_table(grid.directory / "results/comparison/comparison.csv")
+    # an efficiency of zero has no logarithm
+    defined = table["change"].notna()
+    assert table.loc[defined, "change"].eq(0).all()
+    assert set(table.loc[~defined, "note"]) <= {"no value is above zero in both runs"}
+    assert defined.sum() > len(table) / 2
+
+
+def test_touched_and_reworded_files_rerun_nothing(grid, edit):
+    for path in grid.checkout.rglob("*"):
+        os.utime(path)
+    for path in (grid.checkout / "workflow" / "scripts").rglob("*.py"):
+        name = path.relative_to(grid.checkout).as_posix()
+        edit(name, "\n# a comment\n")
+        path.write_text(path.read_text().replace('"""', '"""Reworded. ', 1))
+    edit("config/config.yaml", "\n# a remark\n")
+    assert grid.plan() == {}
 
 
 @pytest.fixture
@@ -335,32 +312,22 @@ def elsewhere(grid, tmp_path):
     return other
 
 
-def test_tables_figures_and_paper_are_remade_from_an_archive_without_training(grid, archive, elsewhere):
+def test_tables_are_remade_from_an_archive_without_training(grid, archive, elsewhere):
     tables = sorted(path.relative_to(grid.directory).as_posix() for path in grid.directory.glob("results/tables/*.csv"))
     tables.remove("results/tables/sample_images.csv")
-    texts = ("results/recommendation.md", "results/figures/confusion_matrices.html", "paper")
-    config = ("--config", f"archive={archive}", "paper={'title': 'Our study'}")
-    _, jobs = elsewhere.run(*tables, *texts, *config)
-    models = {"export_model", "analyse_errors", "benchmark_trained"}
+    _, jobs = elsewhere.run(*tables, "results/recommendation.md", "--config", f"archive={archive}")
+    others = {"export_model", "analyse_errors", "benchmark_trained", "plot_figure", *REPORT}
     assert jobs == {
         "copy_archived_cell": 2,
         # two of each cell, two of the inference benchmark, three of the images
         "copy_archived_table": 9,
         "summarise_datasets": 1,
-        "bundle_vega": 1,
-        **{rule: count for rule, count in FROM_ALL_TABLES.items() if rule not in {*models, *REPORT}},
-        "plot_figure": len(PAPER_FIGURES) + 1,
-        "paper": 1,
+        **{rule: count for rule, count in FROM_ALL_TABLES.items() if rule not in others},
     }
     results, remade = (one.directory for one in (grid, elsewhere))
     assert [name for name in tables if (remade / name).read_bytes() != (results / name).read_bytes()] == []
     assert "results/models" in (results / "results/recommendation.md").read_text()
     assert "results/models" not in (remade / "results/recommendation.md").read_text()
-    text = (remade / "results/paper/README.md").read_text()
-    assert text.startswith("# Our study\n")
-    assert "2 of 2 cells are finished" in text
-    shown = {path.stem for path in (remade / "results/paper").glob("*.png")}
-    assert shown == {*re.findall(r"!\[.*\]\((\w+)\.png\)", text)} == {*PAPER_FIGURES}
 
 
 @pytest.mark.slow
@@ -403,15 +370,9 @@ def test_further_seeds_may_be_missing_in_an_archive(grid, archive, tmp_path):
     assert ("copy_archived_cell", "2") in PLANNED.findall(done.output)
 
 
-def test_archive_without_the_first_seed_is_refused_before_any_job(grid, archive, tmp_path):
-    done = plan_from(archive, grid, tmp_path, [1], check=False)
-    assert done.returncode != 0
-    assert "archive: 2 of 2 cells of the first seed are missing" in done.output
-
-
-def test_target_cell_runs_only_what_it_needs(tmp_path):
+def test_target_cell_runs_only_what_it_needs(elsewhere):
     target = f"{CELLS}/gradual/seed7/metrics.json"
-    assert Grid(tmp_path).plan(target) == {
+    assert elsewhere.plan(target) == {
         "render_micrographs": 1,
         "downscale": 1,
         "pack_images": 1,
@@ -420,23 +381,7 @@ def test_target_cell_runs_only_what_it_needs(tmp_path):
     }
 
 
-def test_deleted_cell_is_retrained_with_the_same_results(grid, tmp_path):
-    other_grid = copy.copy(grid)
-    other_grid.directory = tmp_path / "copied results"
-    shutil.copytree(grid.directory, other_grid.directory, symlinks=True)
-    cell = other_grid.directory / CELLS / "gradual" / "seed0"
-    other = (other_grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns
-    before = json.loads((cell / "metrics.json").read_text())
-    shutil.rmtree(cell)
-    assert other_grid.plan() == {"train": 1, **FROM_CELLS}
-    _, jobs = other_grid.run(f"{CELLS}/gradual/seed0/metrics.json")
-    assert jobs == {"train": 1}
-    after = json.loads((cell / "metrics.json").read_text())
-    assert after["evaluations"] == before["evaluations"]
-    assert (other_grid.directory / CELLS / "no-increase" / "seed0" / "metrics.json").stat().st_mtime_ns == other
-
-
-def test_damaged_file_of_a_cell_is_named_and_only_that_cell_is_retrained(grid, tmp_path):
+def test_damaged_file_is_named_and_only_its_cell_is_retrained_with_the_same_results(grid, tmp_path):
     other_grid = copy.copy(grid)
     other_grid.directory = tmp_path / "damaged results"
     shutil.copytree(grid.directory, other_grid.directory, symlinks=True)
@@ -456,9 +401,14 @@ def test_damaged_file_of_a_cell_is_named_and_only_that_cell_is_retrained(grid, t
     assert f"delete the directory {cell} and run again: only that cell is retrained" in done.output
     rerun = re.search(r"^  rerun:  snakemake (\S+) (.*)$", done.output, re.MULTILINE)
     assert f"--configfile {SMALLEST[0]} {SMALLEST[1]}" in rerun[2]
+    metrics, other = (other_grid.directory / CELLS / name / "seed0/metrics.json" for name in ("gradual", "no-increase"))
+    before, written = json.loads(metrics.read_text()), other.stat().st_mtime_ns
     shutil.rmtree(other_grid.directory / cell)
+    assert other_grid.plan() == {"train": 1, **FROM_CELLS}
     _, jobs = other_grid.run(rerun[1])
     assert jobs == {"train": 1, "aggregate_histories": 1}
+    assert json.loads(metrics.read_text())["evaluations"] == before["evaluations"]
+    assert other.stat().st_mtime_ns == written
 
 
 def test_checksums_are_recorded_with_quiet_too(grid):

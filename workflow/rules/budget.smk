@@ -81,6 +81,12 @@ def choose_grid(command):
             "hours: the grid must be chosen before a run of a part of it; run `snakemake fit_budget` with the same "
             "--config and --configfile first"
         )
+    locks = Path(".snakemake/locks")
+    if not command.nolock and locks.is_dir() and any(locks.iterdir()):
+        raise EntrError(
+            "hours: the grid cannot be chosen while another run uses this directory; wait until it ends, or run "
+            "`snakemake --unlock` if it was killed"
+        )
     # so that no job of that run reads it; back in its place if no other grid is chosen
     earlier = Path(BUDGET).read_bytes() if Path(BUDGET).exists() else None
     Path(BUDGET).unlink(missing_ok=True)

@@ -119,6 +119,8 @@ rule progress:
         metrics=rules.aggregate_metrics.input.metrics,
         inference=rules.aggregate_metrics.input.inference,
         trained=rules.aggregate_metrics.input.trained,
+        plans={dataset: settings.plans(dataset) for dataset in grid.datasets},
+        match=settings.match,
         checkpoints="results/checkpoints",
         folder="results/progress",
     message:

@@ -10,6 +10,8 @@ write_progress(
     snakemake.params.inference,
     snakemake.params.trained,
     design=StudyDesign(**snakemake.params.study),
+    plans=snakemake.params.plans,
+    match=snakemake.params.match,
     checkpoints=snakemake.params.checkpoints,
     folder=snakemake.params.folder,
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from factories import REGIMES, STUDY_SECONDS, study
 
@@ -27,6 +29,13 @@ def test_entr_is_not_supported_if_one_of_its_parts_fails(changes, reason):
     claim = evaluate_hypothesis(study(**changes))[0]
     assert claim.verdict == NOT_SUPPORTED
     assert reason in claim.reason
+
+
+def test_accuracy_that_is_equal_in_every_seed_is_as_accurate():
+    given = study(regimes=[name for name in REGIMES if name != "stepwise"])
+    table = given.metrics.copy()
+    table.loc[(table["metric"] == "accuracy") & table["regime"].isin(["no-increase", "gradual"]), "value"] = 0.81
+    assert verdict(replace(given, metrics=table)) == SUPPORTED
 
 
 def test_rival_that_is_as_accurate_but_costs_more_does_not_refute_entr():

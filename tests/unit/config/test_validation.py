@@ -55,6 +55,16 @@ def test_shipped_configuration_is_valid(files):
             "regimes.gradual.training.schedule",
             "unknown phase 'clr'; did you mean 'clrs'?",
         ),
+        (
+            {"training": {"phases": {"rlp": {"cycles": 2}}}},
+            "training.phases.rlp",
+            "unknown phase 'rlp'; did you mean 'rpl'?",
+        ),
+        (
+            {"regimes": {"matched": {"training": {"phases": {"sgrd": {"cycle_length": 1}}}}}},
+            "regimes.matched.training.phases.sgrd",
+            "unknown phase 'sgrd'; did you mean 'sgdr'?",
+        ),
         ({"regimes": {"gradual": {"rlp": 80}}}, "regimes.gradual.rlp", "unknown phase 'rlp'; did you mean 'rpl'?"),
         ({"scale": 0}, "scale", "greater than 0"),
         ({"scale": 0.1}, "scale", "images would be as small as 2 px; raise scale so that all have 8 px"),

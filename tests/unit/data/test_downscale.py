@@ -1,5 +1,6 @@
 """Downscaling of images of all formats, and rejection of unusable ones."""
 
+import errno
 import hashlib
 import io
 import json
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -77,8 +79,13 @@ def test_exif_orientation_is_applied(downscale, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "cannot identify"), (b"<html>", "cannot identify"), (jpeg(64, 64)[:-800], "truncated")],
-    ids=["empty", "web page", "truncated"],
+    [
+        (b"", "cannot identify"),
+        (b"<html>", "cannot identify"),
+        (jpeg(64, 64)[:-800], "truncated"),
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "HEIC is not supported; convert the images to JPEG or PNG"),
+    ],
+    ids=["empty", "web page", "truncated", "HEIC"],
 )
 def test_file_that_is_not_an_image_is_rejected_with_a_reason(downscale, content, reason):
     manifest, rejected = downscale({"a/good.jpg": jpeg(64, 64), "a/bad.jpg": content})
@@ -233,9 +240,28 @@ def test_too_many_rejected_files_are_an_error_and_leave_no_output(downscale, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["originals"]
 
 
+def test_limit_is_not_blamed_if_all_files_are_rejected(downscale):
+    with pytest.raises(EntrError, match=r"2 of 2 files .* are not usable images.*\. Remove or replace them$"):
+        downscale({"a/1.jpg": b"", "b/2.jpg": b""})
+
+
+def test_file_that_the_disk_does_not_return_is_not_rejected_but_an_error(downscale, monkeypatch):
+    """Raised by hand: no disk fails on request."""
+    read_bytes = Path.read_bytes
+
+    def fail(path):
+        if path.name == "2.jpg":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(EntrError, match=r"2\.jpg could not be read \(.*Input/output error.*\); check .* run again$"):
+        downscale({"a/1.jpg": jpeg(64, 64), "b/2.jpg": jpeg(64, 64)})
+
+
 def test_empty_dataset_is_an_error(downscale, tmp_path):
     (tmp_path / "originals" / "a").mkdir(parents=True)
-    with pytest.raises(EntrError, match="0 of 0 files"):
+    with pytest.raises(EntrError, match="contains no images; add a folder of images per class"):
         downscale({})
 
 

@@ -113,5 +113,7 @@ def test_too_few_images_without_the_test_images_are_one_clear_error(tmp_path):
     table = manifest_of({"a": 11, "b": 20})
     with pytest.raises(EntrError, match=r"class 'a' .* has \d+ distinct images, without the test images, fewer than"):
         split_of(table, tmp_path, 0, test=0.3)
+    with pytest.raises(EntrError, match=r"class 'b' .* has 1 distinct images, fewer than .* or lower split\.folds$"):
+        split_of(manifest_of({"a": 20, "b": 1}), tmp_path, 0, test=0.1)
     with pytest.raises(EntrError, match=r"too few images for split\.test: 0\.01 "):
         split_of(table, tmp_path, 0, test=0.01)

@@ -4,14 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from entr.devices import gpu_lock
 
 PROGRAM = """
-import logging, sys
+import logging, os, pathlib, sys
 from entr.devices import gpu_lock
+# the simulated GPUs of other tests have the same identifiers
+gpu_lock.SHARED_MEMORY = pathlib.Path(os.environ["TMPDIR"])
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 print(gpu_lock.acquire_gpu(), flush=True)
 sys.stdin.read()
@@ -107,3 +110,10 @@ def test_failing_nvidia_smi_is_logged_and_no_gpu_is_locked(gpus, tmp_path, caplo
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
     assert gpu_lock.visible_gpus() == []
     assert "nvidia-smi failed" in caplog.text
+
+
+def test_locks_are_in_the_same_directory_for_every_user_and_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert gpu_lock.lock_folder() == gpu_lock.SHARED_MEMORY
+    monkeypatch.setattr(gpu_lock, "SHARED_MEMORY", tmp_path / "absent")
+    assert gpu_lock.lock_folder() == tmp_path

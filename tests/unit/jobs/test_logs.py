@@ -67,3 +67,23 @@ def test_messages_reach_the_terminal_on_request_and_warnings_only_the_log(tmp_pa
 def test_file_system_error_states_the_remedy(tmp_path, name, remedy):
     done, _ = run_script(tmp_path, f"import errno; raise OSError(errno.{name}, 'refused', 'results/file')")
     assert f"refused: 'results/file'; {remedy} and run again; finished results are kept (the traceback" in done.stderr
+
+
+def test_terminated_job_leaves_no_half_written_file(tmp_path):
+    program = """
+import sys, time
+from entr.jobs.files import atomic_write
+from entr.jobs.logs import configure_logging
+
+configure_logging(sys.argv[1])
+with atomic_write(sys.argv[2]) as file:
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, tmp_path / "log.txt", tmp_path / "table.csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as job:
+        assert job.stdout.readline() == b"writing\n"
+        job.terminate()
+    assert job.returncode == 143
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]

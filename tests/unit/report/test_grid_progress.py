@@ -13,6 +13,8 @@ from entr.report import grid_progress
 from entr.training.cell_state import CellState
 from entr.training.checkpoint import Checkpoint, lock_path
 
+CELL_METRICS = metrics("gradual", 0)
+PLANS = {"ucm": dict.fromkeys(("no-increase", "gradual"), CELL_METRICS.plan.plain())}
 HISTORY = [{"epoch": 1, "phase": "sgdr", "accuracy": 0.25}, {"epoch": 2, "phase": "clrs", "accuracy": 0.5}]
 
 
@@ -45,14 +47,14 @@ class RunningGrid:
     def running(self, seed):
         return exclusive_lock(lock_path(self.checkpoint(seed)), "the cell")
 
-    def states(self):
-        return grid_progress.cell_states(self.metrics, self.folder / "checkpoints")
+    def states(self, plans=PLANS):
+        return grid_progress.cell_states(self.metrics, self.folder / "checkpoints", plans, "epochs")
 
 
 def test_cells_are_finished_running_interrupted_or_pending(tmp_path):
     grid = RunningGrid(tmp_path)
     write_table(pd.DataFrame(HISTORY), grid.metrics[0].with_name("history.csv"))
-    write_metrics_file(grid.metrics[0].parent)
+    write_metrics_file(grid.metrics[0].parent, CELL_METRICS)
     grid.save(3)
     with grid.running(1), grid.running(2):
         grid.save(2)
@@ -63,6 +65,16 @@ def test_cells_are_finished_running_interrupted_or_pending(tmp_path):
     assert history.to_dict("records") == [
         {"dataset": "ucm", "model": "resnet18", "regime": "gradual", "seed": 2} | row for row in HISTORY
     ]
+
+
+def test_cell_that_was_trained_with_other_settings_is_not_finished(tmp_path):
+    grid = RunningGrid(tmp_path)
+    write_table(pd.DataFrame(HISTORY), grid.metrics[0].with_name("history.csv"))
+    write_metrics_file(grid.metrics[0].parent, CELL_METRICS)
+    training = CELL_METRICS.plan.training.model_copy(update={"learning_rate": 0.5})
+    plan = CELL_METRICS.plan.model_copy(update={"training": training}).plain()
+    assert grid.states()[0]["state"][0] == "finished"
+    assert grid.states({"ucm": {"gradual": plan}})[0]["state"][0] == "pending"
 
 
 def test_checkpoint_from_before_a_job_is_not_shown_as_its_progress(tmp_path):
@@ -83,6 +95,7 @@ def test_learning_curves_of_running_cells_are_plotted_before_any_cell_is_finishe
     rows = history[(history[["model", "regime"]] == ["resnet18", "gradual"]).all(axis=1)]
     rows = rows.drop(columns=CELL).to_dict("records")
     arguments = {"metrics": grid.metrics, "inference": [], "trained": [], "design": simulated.design()}
+    arguments |= {"plans": PLANS, "match": "epochs"}
     arguments |= {"checkpoints": tmp_path / "checkpoints", "folder": tmp_path / "progress"}
     with grid.running(2):
         grid.save(2, rows)
@@ -113,6 +126,8 @@ def test_finished_cells_are_analysed_and_the_verdict_names_the_missing_ones(tmp_
         [tmp_path / "inference.csv", tmp_path / "not benchmarked yet.csv"],
         [tmp_path / "trained.csv"],
         design=simulated.design(models=("resnet18",), regimes=("no-increase", "gradual"), seeds=1),
+        plans=PLANS,
+        match="epochs",
         checkpoints=tmp_path / "checkpoints",
         folder=folder,
     )
@@ -128,7 +143,7 @@ def test_damaged_history_of_a_finished_cell_is_named(tmp_path):
     grid = RunningGrid(tmp_path)
     history = grid.metrics[0].with_name("history.csv")
     write_table(pd.DataFrame(HISTORY), history)
-    write_metrics_file(history.parent)
+    write_metrics_file(history.parent, CELL_METRICS)
     assert grid.states()[0]["epoch"].iloc[0] == 2
     flip_bit(history)
     with pytest.raises(EntrError, match=rf"{history} is damaged \(its content does not match the checksum"):

@@ -1,6 +1,7 @@
 import random
 
 import numpy as np
+import pytest
 import torch
 from packed import packed_gradients
 
@@ -88,8 +89,15 @@ def test_parts_of_a_batch_have_all_its_images():
     resized = resize_images(packed_gradients([(60, 60)] * 30), 8, "crop", CPU)
     crops = CropDataset(resized, np.arange(30), augmented=False)
     batches = make_loader(crops, 16, PLAIN, shuffle=True, n_parts=3, plan=[Batch(8, 16, 8), Batch(8, 9, 8)])
-    assert [len(labels) for _, labels in batches] == [6, 6, 4, 3, 3, 3]
+    assert [len(labels) for _, labels in batches] == [6, 5, 5, 3, 3, 3]
     assert len(batches) == 6
+
+
+@pytest.mark.parametrize(("n_parts", "parts"), [(10, [7, 7, 7, 7, 6, 6, 6, 6, 6, 6]), (64, [2] * 32)])
+def test_parts_of_a_batch_have_at_least_two_images(n_parts, parts):
+    resized = resize_images(packed_gradients([(60, 60)] * 64), 8, "crop", CPU)
+    batches = make_loader(CropDataset.of(resized, augmented=False), 64, PLAIN, n_parts=n_parts)
+    assert [len(labels) for _, labels in batches] == parts
 
 
 def test_crops_are_requested_where_the_images_of_that_size_are_kept():

@@ -70,7 +70,7 @@ def set_clock(monkeypatch):
 
 def train(dataset, folder):
     train_cell(
-        Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, weights="none"),
+        Cell(dataset="micrographs", model="test_resnet", regime="gradual", seed=0, weights="none"),
         PLAN,
         pixels=dataset / "pixels.npy",
         manifest=dataset / "manifest.csv",

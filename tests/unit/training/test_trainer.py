@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
-import torchvision
 from fastai.callback.core import Callback
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
@@ -20,7 +20,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.files import sha256
 from entr.metrics.cell_files import read_metrics, verify_files
 from entr.metrics.cell_metrics import Cell, Metrics
-from entr.models.architectures import build_model
+from entr.models.architectures import build_model, normalization
 from entr.training import callbacks, progress_log
 from entr.training.batches import CropDataset, make_loader
 from entr.training.cell import train_cell
@@ -41,7 +41,7 @@ SETTINGS = Training(
     device="cpu",
 )
 SIZES = {"sgdr": 24, "rpl": 32, "tta": 32}
-CELL = Cell(dataset="micrographs", model="resnet18", regime="gradual", seed=0, weights="none")
+CELL = Cell(dataset="micrographs", model="test_resnet", regime="gradual", seed=0, weights="none")
 
 
 def run(dataset, folder, settings=SETTINGS, sizes=SIZES, cell=CELL, pretrained=False, weights=None, tensorboard=None):
@@ -180,12 +180,13 @@ def test_image_passes_count_the_images_of_training_steps_by_size(trained):
 
 def test_stored_model_is_the_one_that_was_evaluated(trained, dataset):
     folder, metrics = trained
-    model = build_model("resnet18", 7).eval()
+    model = build_model(CELL.model, 7).eval()
     model.load_state_dict(load_file(folder / "model.safetensors"))
     packed = packed_images(dataset)
     resized = resize_images(packed, 32, "crop", torch.device("cpu"))
     crops = CropDataset(resized, packed.validation_rows, augmented=False)
-    ((images, classes),) = make_loader(crops, 64, SETTINGS.augmentation)
+    statistics = normalization(CELL.model)
+    ((images, classes),) = make_loader(crops, 64, SETTINGS.augmentation, statistics=statistics)
     with torch.no_grad():
         correct = (model(torch.Tensor(images)).argmax(1) == classes).sum()
     total = next(one for one in metrics.evaluations if (one.stage, one.resolution) == ("total", "phase"))
@@ -240,7 +241,9 @@ def make_trainer(dataset, weights=None, **changes):
 @pytest.fixture
 def weights(tmp_path):
     torch.manual_seed(0)
-    save_file(torchvision.models.resnet18().state_dict(), tmp_path / "w.safetensors")
+    # a residual branch that starts at zero has zero gradients, with which a frozen BatchNorm would keep it there
+    network = timm.create_model(CELL.model, zero_init_last=False)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
     return tmp_path / "w.safetensors"
 
 
@@ -376,7 +379,7 @@ def test_long_epoch_logs_progress_before_it_ends(dataset, monkeypatch, caplog):
     with caplog.at_level("INFO", "entr"):
         made.train(made.plan.phases[0])
     lines = [record.getMessage() for record in caplog.records]
-    assert "micrographs resnet18 gradual seed 0: sgdr at 24 px, epoch 1 of 4: 33 % of the epoch" in lines
+    assert "micrographs test_resnet gradual seed 0: sgdr at 24 px, epoch 1 of 4: 33 % of the epoch" in lines
     assert any(re.search(r"epoch 2 of 4: 67 % of the epoch, about \d+:\d\d min left$", line) for line in lines)
 
 
@@ -394,18 +397,19 @@ def test_requested_gpu_that_is_absent_is_an_error(dataset, tmp_path):
         run(dataset, tmp_path, SETTINGS.model_copy(update={"device": "cuda"}))
 
 
-def test_gradient_accumulation_makes_as_many_steps_over_as_many_images(dataset, tmp_path, monkeypatch, trained):
+def test_gradient_accumulation_makes_as_many_steps_over_as_many_images(dataset, monkeypatch):
     steps = []
     step = EagerSGD.step
     monkeypatch.setattr(EagerSGD, "step", lambda self, *rest: (steps.append(1), step(self, *rest))[1])
     counts = []
     for parts in (1, 3):
         steps.clear()
-        metrics = run(dataset, tmp_path / str(parts), SETTINGS.model_copy(update={"gradient_accumulation": parts}))
+        made = make_trainer(dataset, gradient_accumulation=parts)
+        made.train(made.plan.phases[0])
         counts.append(len(steps))
-        assert metrics.image_passes == trained[1].image_passes
+        assert made.state.passes == {24: 2 * 48}
     # the finder counts its steps in parts
-    finder = SETTINGS.lr_finder.steps * len(SETTINGS.schedule)
+    finder = SETTINGS.lr_finder.steps
     assert counts[0] - finder == counts[1] - finder // 3
 
 
@@ -468,12 +472,16 @@ def test_out_of_memory_is_one_clear_error(dataset, tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(torch.nn.AdaptiveAvgPool2d, "forward", full)
+    advice = r"set training\.gradient_accumulation: 2, which keeps the batch size, or lower"
     with pytest.raises(
         EntrError,
-        match=r"out of memory on .* in phase sgdr, with 16 images of 24 px at a .*training\.gradient_accumulation: 2",
+        match=rf"out of memory on .* in phase sgdr, with 16 images of 24 px at a .*{advice} training\.batch_size$",
     ):
         run(dataset, tmp_path / "cell")
     assert not (tmp_path / "cell").exists()
+    own = SETTINGS.model_copy(update={"phases": SETTINGS.phases | {"sgdr": Phase(batch_size=20)}})
+    with pytest.raises(EntrError, match=rf"with 20 images .*{advice} training\.phases\.sgdr\.batch_size$"):
+        run(dataset, tmp_path / "cell", own)
 
 
 def test_parts_of_the_wall_time_add_up(trained):
@@ -507,6 +515,8 @@ def test_regime_may_change_the_size_within_a_phase_or_draw_it(dataset, tmp_path)
     assert at_phase == {"sub-total": 32, "total": 40, "total-tta": 40}
 
 
-def test_upsampled_images_are_counted_at_their_final_size(dataset, tmp_path):
-    metrics = run(dataset, tmp_path / "cell", sizes=SIZES | {"upsample_to": 40})
-    assert metrics.image_passes["total"] == {40: 4 * 48}
+def test_upsampled_images_are_counted_at_their_final_size(dataset):
+    plan = Plan.of(SETTINGS, Regime(**SIZES | {"upsample_to": 40}), pretrained=False)
+    made = Trainer(CELL, plan, packed_images(dataset), None, Clock(torch.device("cpu")))
+    made.train(plan.phases[0])
+    assert made.state.passes == {40: 2 * 48}

@@ -36,8 +36,9 @@ from entr.analysis.answer_wording import (
 from entr.analysis.comparisons import NEGLIGIBLE_LOG_RATIO, estimate_pooled, paired_differences
 from entr.analysis.entr_hypothesis import MATCHED, RIVALS, SMALLER
 from entr.analysis.estimation import ALPHA, NEW_IMAGES, REPLICATES_FOR_TEST, TARGETS, Estimate
-from entr.analysis.formatting import LOGARITHMIC, format_duration
+from entr.analysis.formatting import LOGARITHMIC
 from entr.analysis.study import Study
+from entr.jobs.durations import format_duration
 from entr.metrics.labels import FINAL
 from entr.metrics.published_results import TREATMENTS
 

@@ -117,8 +117,8 @@ def _evaluate_inequalities(datasets: Sequence[str], models: Sequence[str], study
 def _above_zero_by_interval(label: str, result: Estimate) -> Comparison:
     """Return the comparison by the interval of one dataset and model; the exact test is of pooled effects."""
     holds = result.mean > 0
-    p = result.corrected.p if holds and result.sd > 0 else 1.0
-    return Comparison(label, "efficiency", result, holds, p)
+    p = 0.0 if result.constant else result.corrected.p
+    return Comparison(label, "efficiency", result, holds, p if holds else 1.0)
 
 
 def _best_cell(claim: str, study: Study, *, metric: str, dataset: str, model: str, regime: str) -> Iterator[Claim]:

@@ -106,8 +106,10 @@ def below_zero(label: str, metric: str, result: Estimate) -> Comparison:
 
 def not_worse(label: str, metric: str, result: Estimate, margin: float) -> Comparison:
     """Return the comparison that a mean is above -margin: equivalent or better."""
-    p = float(np.nan_to_num(result.p_above(-margin), nan=1))
-    return Comparison(label, metric, result, result.mean > -margin, p)
+    holds = result.mean > -margin
+    # equal in every replicate, so that the variance is zero and nothing can be tested
+    p = float(not holds) if result.constant else float(np.nan_to_num(result.p_above(-margin), nan=1))
+    return Comparison(label, metric, result, holds, p)
 
 
 def require_all_if_testable(comparisons: Sequence[Comparison]) -> Finding:

@@ -6,7 +6,6 @@ from entr.analysis.estimation import ALPHA, Estimate
 
 LOGARITHMIC = ("time", "efficiency", "training_negative_log_likelihood")
 """Metrics that are compared by the logarithm of their ratio."""
-SECONDS_PER_MINUTE, SECONDS_PER_HOUR = 60, 3600
 LARGEST_LOGARITHM = 20
 """Logarithm of a ratio beyond which the ratio is not printed."""
 
@@ -49,12 +48,3 @@ def format_effect(metric: str, mean: float, low: float, high: float) -> str:
 def describe_smallest_p(estimate: Estimate) -> str:
     """Return why an estimate cannot be significant: the smallest p-value that its replicates allow."""
     return f"{estimate.replicates} replicates cannot reach p < {ALPHA} (smallest possible: {estimate.smallest_p:.2g})"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in seconds, minutes or hours."""
-    if seconds < SECONDS_PER_MINUTE:
-        return f"{max(1, round(seconds))} s"
-    if seconds < SECONDS_PER_HOUR:
-        return f"{round(seconds / SECONDS_PER_MINUTE)} min"
-    return f"{seconds / SECONDS_PER_HOUR:.1f} h"

@@ -26,6 +26,7 @@ from entr.config.training import Match
 from entr.config.training_plan import Plan
 from entr.data.sample import ImageSample, downscale_sample
 from entr.devices import torch_device
+from entr.jobs.durations import SECONDS_PER_HOUR
 from entr.jobs.errors import EntrError
 from entr.training.clock import Clock
 from entr.training.resize import PackedImages
@@ -38,7 +39,6 @@ VALIDATION_SHARE = 4
 """One in so many images of the sample is predicted, the others are trained on."""
 SECONDS_PER_PAIR = 9e-8
 """Seconds of the search for near-duplicates per pair of images: 15 minutes for 100,000 images on one core."""
-SECONDS_PER_HOUR = 3600
 
 Plans = Mapping[float, Mapping[str, Mapping[str, Plan]]]
 """Training plans by scale, dataset and regime."""

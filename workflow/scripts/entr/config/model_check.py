@@ -15,8 +15,8 @@ from entr.jobs.files import atomic_write
 from entr.jobs.paths import SCRIPTS
 
 CONVOLUTIONAL = re.compile(
-    r"(tf_|mixnet|legacy_)?(resnet|resnext|wide_resnet|densenet|vgg|squeezenet|shufflenet|mnasnet|mobilenet|efficientnet|"
-    r"regnet|convnext_(tiny|small|base|large)$|googlenet|inception_v3)"
+    r"(tf_|legacy_|test_)?(resnet|resnext|wide_resnet|densenet|vgg|squeezenet|shufflenet|mnasnet|mixnet|mobilenet|"
+    r"efficientnet|regnet|convnext_(tiny|small|base|large)$|googlenet|inception_v3)"
 )
 """Families of models that are known to accept several image sizes, so that building them to find out is not needed."""
 RECORD = Path(".snakemake", "entr_models.json")

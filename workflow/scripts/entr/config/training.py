@@ -34,7 +34,7 @@ class Phase(Section):
     """Shape of the learning rate between them."""
     learning_rate: PositiveFloat | None = None
     """Learning rate of this phase, instead of `training.learning_rate`."""
-    batch_size: PositiveInt | None = None
+    batch_size: Annotated[int, Field(ge=2)] | None = None
     """Images per training step of this phase, instead of `training.batch_size`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout probability of this phase, instead of `training.dropout`."""
@@ -117,7 +117,7 @@ class Training(Section):
     resize_method: ResizeMethod = "crop"
     """How an image is made square: `crop` scales the shorter side and crops, `squish` scales both sides, `pad` scales
     the longer side and pads with black."""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Field(ge=2)] = 64
     """Images per training step."""
     batch_size_at: Side | None = None
     """Image side in px to which `batch_size` refers, if the batch size depends on the image size: smaller images are

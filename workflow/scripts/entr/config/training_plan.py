@@ -43,6 +43,21 @@ class ScaledRamp(Ramp):
         return scale_size(super().size_at(progress), self.scale)
 
 
+def parts_of_batch(images: int, n_parts: int) -> list[int]:
+    """Return the numbers of images of the parts of a batch, largest first.
+
+    Parameters
+    ----------
+    images : int
+        Images of the batch.
+    n_parts : int
+        Number of parts; there are fewer if they would have a single image, which BatchNorm refuses.
+    """
+    n_parts = max(1, min(n_parts, images // 2))
+    smaller, remaining = divmod(images, n_parts)
+    return [smaller + 1] * remaining + [smaller] * (n_parts - remaining)
+
+
 class PhasePlan(FrozenModel):
     """A training phase with the image sizes that a regime sets for it."""
 

@@ -160,6 +160,7 @@ def _cross_field_errors(config: Config) -> Iterator[tuple[Key, str]]:
         if name not in config.regimes:
             yield ("grid", "regimes"), _unknown("regime", name, config.regimes)
     yield from _model_errors(config)
+    yield from _phase_errors(config)
     if config.control not in config.grid.regimes:
         yield ("control",), f"{config.control!r} is not in grid.regimes; add it there or choose another control"
     for dataset in config.grid.datasets:
@@ -190,6 +191,23 @@ def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
     for model in config.weights_sha256:
         if model not in config.grid.models:
             yield ("weights_sha256", model), _unknown("model", model, config.grid.models)
+
+
+def _phase_errors(config: Config) -> Iterator[tuple[Key, str]]:
+    """Yield errors in the names of phases: a phase in no schedule would be ignored, unless it is one of the paper."""
+    sections: dict[Key, Mapping[str, Any]] = {
+        ("training",): {"phases": config.training.phases, "schedule": config.training.schedule},
+        **{("datasets", name, "training"): dataset.training for name, dataset in config.datasets.items()},
+        **{("regimes", name, "training"): regime.training for name, regime in config.regimes.items()},
+    }
+    schedules = [settings.get("schedule") for settings in sections.values()]
+    scheduled = [name for schedule in schedules if isinstance(schedule, list | tuple) for name in schedule]
+    known = {*Training().phases, *map(str, scheduled)}
+    for section, settings in sections.items():
+        phases = settings.get("phases")
+        for name in phases if isinstance(phases, Mapping) else ():
+            if name not in known:
+                yield (*section, "phases", name), _unknown("phase", name, known)
 
 
 def _dataset_errors(config: Config, dataset: str) -> Iterator[tuple[Key, str]]:

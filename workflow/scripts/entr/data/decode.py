@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from entr.data import image_formats
@@ -27,6 +27,8 @@ EXIF_TRANSPOSES = {
 }
 """Operation that makes an image upright, by its EXIF orientation."""
 SWAPS_SIDES = {Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90}
+HEIF_TYPES = {b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")}
+"""Bytes 4 to 11 of a file in the High Efficiency Image File Format (ISO/IEC 23008-12), in which phones save photos."""
 MAX_PAGES = 20
 """Pages of a TIFF file that are counted. A small file can link so many of them that counting takes hours."""
 
@@ -70,6 +72,8 @@ def downscale_image(content: bytes, settings: Mapping[str, Any]) -> tuple[Image.
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises errors of almost any type for a corrupt file
+        if isinstance(error, UnidentifiedImageError) and content[4:12] in HEIF_TYPES:
+            raise UnusableError("HEIC is not supported; convert the images to JPEG or PNG") from error
         raise UnusableError(describe_with_type(error)) from error
     # drops the colour profile, comments and location of the original
     downscaled.info.clear()

@@ -16,7 +16,7 @@ from entr.data.decode import UnusableError, describe_with_type, downscale_image
 from entr.data.duplicates import Hashes, connected_groups, find_near_duplicates, hex_phash, perceptual_hashes
 from entr.data.image_folder import decode_name, labelled_files
 from entr.jobs.directories import atomic_directory
-from entr.jobs.errors import EntrError
+from entr.jobs.errors import EntrError, one_line
 from entr.jobs.process_pool import process_pool
 from entr.jobs.tables import write_table
 
@@ -141,10 +141,15 @@ def _check_rejections(
     labels : Counter
         Number of files, rejected or not, by class.
     """
-    if not labels or len(rejected) > max_rejected_fraction * labels.total():
+    if not labels:
+        raise EntrError(f"{originals} contains no images; add a folder of images per class")
+    if len(rejected) > max_rejected_fraction * labels.total():
+        remedy = "Remove or replace them"
+        if len(rejected) < labels.total():
+            remedy += ", or raise images.max_rejected_fraction"
         raise EntrError(
             f"{len(rejected)} of {labels.total()} files in {originals} are not usable images{_example(rejected)}. "
-            "Remove or replace them, or raise images.max_rejected_fraction"
+            f"{remedy}"
         )
     for label, count in Counter(row.label for row in rejected).items():
         if count == labels[label]:
@@ -222,13 +227,19 @@ def downscale_file(
     number, label, path = job
     source, label = decode_name(path.relative_to(originals).as_posix()), decode_name(label)
     try:
-        # from memory, because Pillow 13 scrambles a rotated uncompressed TIFF that it opens by name
+        # read at once, because Pillow 13 scrambles a rotated uncompressed TIFF that it opens by name
         content = path.read_bytes()
+    except (FileNotFoundError, PermissionError) as error:
+        return Rejected(source, label, "not an image", describe_with_type(error))
+    except OSError as error:
+        # another run may be able to read it, and would then have other images
+        raise EntrError(
+            f"{path} could not be read ({one_line(error)}); check the disk or its connection, and run again"
+        ) from error
+    try:
         downscaled, (width, height), frames = downscale_image(content, settings)
     except UnusableError as error:
         return Rejected(source, label, "not an image", str(error))
-    except OSError as error:
-        return Rejected(source, label, "not an image", describe_with_type(error))
     name = f"{label}/{number:06d}.png"
     downscaled.save(folder / name, compress_level=1)
     hashes = perceptual_hashes(downscaled)

@@ -53,15 +53,9 @@ def split_dataset(manifest: str | Path, destination: str | Path, *, seed: int, f
             f"{manifest} has images of {n_classes} classes, but a classifier needs at least two; "
             "add the images of another class"
         )
+    _check_counts(unique, folds, str(manifest))
     remaining, held_out = _hold_out(unique, test, str(manifest))
-    counts = remaining["label"].value_counts()
-    if counts.min() < folds or len(counts) < n_classes:
-        without = ", without the test images" if test else ""
-        raise EntrError(
-            f"class {counts.idxmin()!r} in {manifest} has {counts.min()} distinct images{without}, fewer than the "
-            f"{folds} folds (near-duplicates count once, see images.max_hash_distance); add images of that class, "
-            f"remove the class, or lower split.folds{' or split.test' if test else ''}"
-        )
+    _check_counts(remaining, folds, str(manifest), without=", without the test images", other_key=" or split.test")
     partition = StratifiedKFold(folds, shuffle=True, random_state=seed // folds)
     _, validation_rows = list(partition.split(remaining, remaining["label"]))[seed % folds]
     is_validation = table["group"].isin(remaining["group"].iloc[validation_rows])
@@ -79,6 +73,17 @@ def split_dataset(manifest: str | Path, destination: str | Path, *, seed: int, f
             "seed %d: validation share is %.0f %% instead of %.0f %% "
             "(a group of near-duplicates is larger than one fold)",
             *(seed, 100 * share, 100 / folds),
+        )
+
+
+def _check_counts(images: pd.DataFrame, folds: int, manifest: str, *, without: str = "", other_key: str = "") -> None:
+    """Raise an error if a class has fewer distinct images than there are folds."""
+    counts = images["label"].value_counts()
+    if counts.min() < folds:
+        raise EntrError(
+            f"class {counts.idxmin()!r} in {manifest} has {counts.min()} distinct images{without}, fewer than the "
+            f"{folds} folds (near-duplicates count once, see images.max_hash_distance); add images of that class, "
+            f"remove the class, or lower split.folds{other_key}"
         )
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 log = logging.getLogger("entr")
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  shared on purpose
 SECONDS_BETWEEN_TRIES = 0.1
 SECONDS_FOR_LISTING = 60
 """Timeout of ``nvidia-smi``, which can hang with a broken driver."""
@@ -43,7 +44,7 @@ def acquire_gpu() -> str | None:
     waiting = False
     while True:
         for gpu in gpus:
-            lock = FileLock(Path(tempfile.gettempdir(), f"entr-{gpu}.lock"), mode=0o666)
+            lock = FileLock(lock_folder() / f"entr-{gpu}.lock", mode=0o666)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -55,6 +56,11 @@ def acquire_gpu() -> str | None:
             log.info("GPU lock: waiting for %s, used by another timed job", " or ".join(gpus))
             waiting = True
         time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def lock_folder() -> Path:
+    """Return the directory of the locks: that of shared memory, because `TMPDIR` may differ between jobs."""
+    return SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def visible_gpus() -> list[str]:

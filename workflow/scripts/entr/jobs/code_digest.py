@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def code_digest(script: str, *others: str, scripts: Path = SCRIPTS) -> str:
     for path in source_files(script, *others, scripts=scripts):
         content = path.read_bytes()
         digest.update(Path(os.path.relpath(path, scripts)).as_posix().encode())
-        digest.update(_code(content) if path.suffix == ".py" else content)
+        digest.update(_analyse(content).code if path.suffix == ".py" else content)
     return digest.hexdigest()[:16]
 
 
@@ -65,40 +66,52 @@ def source_files(script: str, *others: str, scripts: Path = SCRIPTS) -> list[Pat
 
 
 def _references(path: Path, scripts: Path) -> Iterator[Path]:
-    """Yield the files that a module or template may refer to, whether they exist or not."""
+    """Yield the modules of the library that a module uses, and the files that may be templates of it."""
     content, templates = path.read_bytes(), scripts.parent / TEMPLATES.name
     if path.suffix == ".py":
-        for module in _imported_modules(content):
-            yield scripts.joinpath(*module.split(".")).with_suffix(".py")
-        for name in _template_names(content):
-            yield templates / name
+        source, modules = _analyse(content), _library(scripts)
+        yield from (modules[name] for name in source.imported if name in modules)
+        names = source.templates
     else:
-        for name in INCLUDE.findall(content):
-            yield templates / name.decode()
+        names = frozenset(name.decode() for name in INCLUDE.findall(content))
+    yield from (templates / name for name in names)
 
 
 @cache
-def _imported_modules(source: bytes) -> frozenset[str]:
-    """Return the names of this package that code imports: modules, and their members."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+def _library(scripts: Path) -> dict[str, Path]:
+    """Return the files of the library by module name."""
+    files = scripts.glob("entr/**/*.py")
+    return {".".join(path.relative_to(scripts).with_suffix("").parts): path for path in files}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a digest needs to know of a module."""
+
+    imported: frozenset[str]
+    """Names of this package that it imports: modules, and their members."""
+    templates: frozenset[str]
+    code: bytes
+    """The code without docstrings, comments and layout."""
+
+
+@cache
+def _analyse(source: bytes) -> _Source:
+    tree = ast.parse(source)
+    imported: set[str] = set()
+    constants = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in names if name.startswith("entr."))
-
-
-@cache
-def _template_names(source: bytes) -> frozenset[str]:
-    constants = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
-    return frozenset(value for value in constants if isinstance(value, str) and value.endswith(".j2"))
-
-
-@cache
-def _code(source: bytes) -> bytes:
-    """Return Python code without docstrings, comments and layout."""
-    return ast.unparse(_WithoutDocstrings().visit(ast.parse(source))).encode()
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            constants.append(node.value)
+    return _Source(
+        frozenset(name for name in imported if name.startswith("entr.")),
+        frozenset(value for value in constants if value.endswith(".j2")),
+        ast.unparse(_WithoutDocstrings().visit(tree)).encode(),
+    )
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,17 @@ def configure_logging(log_file: str | Path, *, terminal: bool = False) -> None:
         print(f"Error: {message}" + ("" if is_known else f" (the traceback is in {path})"), file=sys.stderr)
 
     sys.excepthook = report_uncaught
+    signal.signal(signal.SIGTERM, _exit_on_termination)
+
+
+def _exit_on_termination(*_: object) -> None:
+    """End the process so that half-written files are removed, which Python does not do by default.
+
+    SLURM terminates jobs at their time limit, and may signal twice.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    log.error("terminated")
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _remedy(error: BaseException) -> str:

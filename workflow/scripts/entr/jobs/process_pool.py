@@ -1,6 +1,7 @@
 """Pool of worker processes in a job."""
 
 import multiprocessing
+import signal
 from concurrent.futures import ProcessPoolExecutor
 
 
@@ -15,4 +16,10 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
     processes : int
         Number of processes.
     """
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
+    # without the handler of `configure_logging`, whose exception a worker would only return as the result of its task
+    return ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("fork"),
+        initializer=signal.signal,
+        initargs=(signal.SIGTERM, signal.SIG_DFL),
+    )

@@ -189,7 +189,7 @@ def _check_gpu(gpu: Gpu, needs_bf16: bool, image_bytes: int, cell_bytes: int) ->
         return Finding("GPU", detail, "warning", "if a cell is out of memory, set training.gradient_accumulation: 2")
     if gpu.n_bytes and image_bytes > FRACTION_FOR_IMAGES * gpu.n_bytes:
         detail = f"{found}; images take {decimal(image_bytes)}, so they stay in host memory, which is slower"
-        return Finding("GPU", detail, "warning", "lower images.max_side or scale, or use a GPU with more memory")
+        return Finding("GPU", detail, "warning", "lower scale, or use a GPU with more memory")
     return Finding("GPU", found)
 
 

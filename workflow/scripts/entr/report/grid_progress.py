@@ -1,7 +1,7 @@
 """Progress of a running grid: the state of each cell, and tables, verdict and figures of the finished ones."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from entr.analysis.paired_effects import write_effects
 from entr.analysis.pareto_front import write_fronts
 from entr.analysis.time_to_accuracy import write_times_to_accuracy
 from entr.config.study_design import StudyDesign
+from entr.config.training import Match
+from entr.config.training_plan import Plan
 from entr.figures.catalogue import CATALOGUE
 from entr.figures.figure_data import FigureData
 from entr.figures.html_pages import bundle_vega
@@ -21,7 +23,7 @@ from entr.jobs.errors import EntrError
 from entr.jobs.locks import is_locked
 from entr.jobs.paths import cell_of
 from entr.jobs.tables import read_table, write_table
-from entr.metrics.cell_files import verify_files
+from entr.metrics.cell_files import is_finished, verify_files
 from entr.report.verdict import write_verdict
 from entr.training.checkpoint import lock_path, read_records
 
@@ -41,6 +43,9 @@ FIGURES = (
 )
 FINISHED, RUNNING, INTERRUPTED, PENDING = "finished", "running", "interrupted", "pending"
 
+Plans = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Training plans as JSON values, by dataset and regime."""
+
 
 def write_progress(
     metrics: Sequence[str | Path],
@@ -48,6 +53,8 @@ def write_progress(
     trained: Sequence[str | Path],
     *,
     design: StudyDesign,
+    plans: Plans,
+    match: Match,
     checkpoints: str | Path,
     folder: str | Path,
 ) -> None:
@@ -59,8 +66,8 @@ def write_progress(
         As in `aggregation.write_metrics`, for the whole grid; files that do not exist yet are left out.
     design : StudyDesign
         The design of the study.
-    checkpoints : path
-        Directory of the checkpoints of the cells.
+    plans, match, checkpoints
+        As in `cell_states`.
     folder : path
         Directory for ``progress.csv`` with one row per cell, the tables, ``verdict.md`` and ``figures``.
 
@@ -70,7 +77,7 @@ def write_progress(
         If no cell is finished or running yet, or if a file of a finished cell is damaged.
     """
     folder = Path(folder)
-    cells, running_history = cell_states(metrics, checkpoints)
+    cells, running_history = cell_states(metrics, checkpoints, plans, match)
     if not set(cells["state"]) & {FINISHED, RUNNING}:
         raise EntrError(f"none of the {len(metrics)} cells of this grid is finished or running yet; try again later")
     write_table(cells, folder / "progress.csv")
@@ -93,7 +100,9 @@ def _log_states(cells: pd.DataFrame, folder: Path) -> None:
         log.info("running: %s %s %s seed %d, %s", cell.dataset, cell.model, cell.regime, cell.seed, progress)
 
 
-def cell_states(metrics: Sequence[str | Path], checkpoints: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def cell_states(
+    metrics: Sequence[str | Path], checkpoints: str | Path, plans: Plans, match: Match
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the state of each cell, and the history of those that are running.
 
     Parameters
@@ -102,6 +111,11 @@ def cell_states(metrics: Sequence[str | Path], checkpoints: str | Path) -> tuple
         Files ``metrics.json`` of all cells, see `cell_of`.
     checkpoints : path
         Directory of the checkpoints.
+    plans : mapping
+        The configured training plans as JSON values, by dataset and regime. A cell that was trained with another plan
+        is not finished.
+    match : {"epochs", "time"}
+        What the regimes have in common.
 
     Returns
     -------
@@ -117,11 +131,15 @@ def cell_states(metrics: Sequence[str | Path], checkpoints: str | Path) -> tuple
     EntrError
         If the history of a finished cell is damaged.
     """
+    configured = {
+        dataset: {regime: Plan.model_validate(plan) for regime, plan in by_regime.items()}
+        for dataset, by_regime in plans.items()
+    }
     rows, history = [], []
     for path in metrics:
         cell = cell_of(path)
         checkpoint = Path(checkpoints, cell["dataset"], cell["model"], cell["regime"], f"seed{cell['seed']}.npz")
-        state, epochs = _cell_state(Path(path), checkpoint)
+        state, epochs = _cell_state(Path(path), checkpoint, configured[cell["dataset"]][cell["regime"]], match)
         if state == RUNNING:
             history += [cell | epoch for epoch in epochs]
         last = epochs[-1] if epochs else {}
@@ -130,7 +148,7 @@ def cell_states(metrics: Sequence[str | Path], checkpoints: str | Path) -> tuple
     return pd.DataFrame(rows).astype({"epoch": "Int64"}), pd.DataFrame(history)
 
 
-def _cell_state(metrics: Path, checkpoint: Path) -> tuple[str, list[dict[str, Any]]]:
+def _cell_state(metrics: Path, checkpoint: Path, plan: Plan, match: Match) -> tuple[str, list[dict[str, Any]]]:
     """Return the state of a cell, and the known rows of its history."""
     lock = lock_path(checkpoint)
     if is_locked(lock):
@@ -139,6 +157,8 @@ def _cell_state(metrics: Path, checkpoint: Path) -> tuple[str, list[dict[str, An
         records = read_records(checkpoint) if is_current else None
         return RUNNING, records["history"] if records else []
     if metrics.exists():
+        verify_files([metrics])
+    if is_finished(metrics, plan, match):
         history = metrics.with_name("history.csv")
         verify_files([history])
         return FINISHED, read_table(history).to_dict("records")

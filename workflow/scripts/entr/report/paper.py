@@ -13,13 +13,14 @@ import yaml
 from entr.analysis.aggregation import select_rows
 from entr.analysis.answer import find_answer
 from entr.analysis.claims import evaluate_claims
-from entr.analysis.formatting import format_duration, format_number
+from entr.analysis.formatting import format_number
 from entr.analysis.study import Study
 from entr.config.study_design import StudyDesign
 from entr.config.training import Augmentation, Training
 from entr.config.training_plan import Plan
 from entr.figures.catalogue import CATALOGUE, PAPER_FIGURES
 from entr.jobs.directories import atomic_directory
+from entr.jobs.durations import format_duration
 from entr.jobs.errors import EntrError
 from entr.jobs.markdown import render_markdown
 from entr.jobs.tables import read_table

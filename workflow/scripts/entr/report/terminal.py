@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.status import Status
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from entr.analysis.formatting import SECONDS_PER_HOUR, format_duration
+from entr.jobs.durations import SECONDS_PER_HOUR, format_duration
 from entr.metrics.cell_metrics import Metrics
 from entr.metrics.labels import ALL, FINAL, PHASE, describe_share
 from entr.report.label_issues import describe_label_issues

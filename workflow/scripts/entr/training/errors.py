@@ -6,13 +6,16 @@ from contextlib import contextmanager
 import torch
 
 from entr.config.training import Training
+from entr.config.training_plan import PhasePlan, parts_of_batch
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError, one_line
 from entr.metrics.cell_metrics import Cell
 
 
 @contextmanager
-def device_errors(cell: Cell, settings: Training, device: torch.device, what: str, size: int) -> Iterator[None]:
+def device_errors(
+    cell: Cell, settings: Training, device: torch.device, what: str, size: int, phase: PhasePlan | None = None
+) -> Iterator[None]:
     """Raise errors of memory and compilation as an `EntrError`.
 
     The batch size is not reduced automatically, because that would be a different experiment.
@@ -25,6 +28,8 @@ def device_errors(cell: Cell, settings: Training, device: torch.device, what: st
         The phase or stage.
     size : int
         Side of the images in px.
+    phase : PhasePlan, optional
+        The phase, if it is trained.
     """
     try:
         yield
@@ -34,15 +39,23 @@ def device_errors(cell: Cell, settings: Training, device: torch.device, what: st
             "training.compile_mode: none"
         ) from error
     except torch.OutOfMemoryError as error:
+        batch_size, key = settings.batch_size, "training.batch_size"
+        if phase:
+            batch_size = phase.batch_size_of(size)
+            if settings.phases[phase.phase].batch_size:
+                key = f"training.phases.{phase.phase}.batch_size"
+        part = parts_of_batch(batch_size, settings.gradient_accumulation)[0]
+        remedy = f"lower {key}"
+        if part > 2:
+            parts = 2 * settings.gradient_accumulation
+            remedy = f"set training.gradient_accumulation: {parts}, which keeps the batch size, or {remedy}"
         free = torch.cuda.mem_get_info(device)[0] / 1e9 if device.type == "cuda" else 0
         raise EntrError(
             f"{cell}: out of memory on {torch_device.device_name(device)} ({free:.1f} GB free) in {what}, with "
-            f"{micro_batch_size(settings)} images of {size} px at a time (batch size {settings.batch_size}); set "
-            f"training.gradient_accumulation: {2 * settings.gradient_accumulation}, which keeps the batch size, or "
-            "lower training.batch_size"
+            f"{part} images of {size} px at a time (batch size {batch_size}); {remedy}"
         ) from error
 
 
 def micro_batch_size(settings: Training) -> int:
     """Return how many images the device holds at a time while it trains; prediction uses as many."""
-    return -(-settings.batch_size // settings.gradient_accumulation)
+    return parts_of_batch(settings.batch_size, settings.gradient_accumulation)[0]

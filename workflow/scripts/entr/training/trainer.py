@@ -154,7 +154,7 @@ class Trainer:
 
     def train(self, phase: PhasePlan) -> None:
         """Train one phase: record the finder's curve, then run the cycles of the phase."""
-        with device_errors(self.cell, self.settings, self.device, f"phase {phase.phase}", phase.size):
+        with device_errors(self.cell, self.settings, self.device, f"phase {phase.phase}", phase.size, phase):
             with self.clock.on("resize"):
                 training = self._resize_training_images(phase)
             with self.clock.on("validation"):
