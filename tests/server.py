@@ -75,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815  named by http.server
 
+    def do_CONNECT(self):
+        """Refuse HTTPS tunnels, as a proxy that requires authentication does."""
+        self._send_status(407)
+
     def _respond(self, file, served):
         if file is None:
             self._send_status(404)

@@ -21,6 +21,6 @@ done
 cells=("$study/cells"/*/*/*/*/metrics.json)
 title="Does a pretrained network train more efficiently if training starts with small images?"
 [ "${#cells[@]}" = 150 ] || title+=" Interim results from ${#cells[@]} of 150 cells"
-"$root/.venv/bin/snakemake" "$@" --snakefile "$root/Snakefile" --directory "$directory" --cores all \
+PATH="$root/.venv/bin:$PATH" snakemake "$@" --snakefile "$root/Snakefile" --directory "$directory" --cores all \
   --configfile "$root/config/paper.yaml" "$study/config.yaml" --config archive="$study" \
   "grid={datasets: [$datasets]}" "paper={title: '$title', protocol: $study/protocol.md}"

@@ -89,7 +89,7 @@ def disk(run, tmp_path):
 
 
 def test_full_disk_names_the_file_and_the_cell_is_resumed(run, disk):
-    # a model and a checkpoint have 45 MB each; a new checkpoint is written beside the last
+    # a model and a checkpoint take 45 MB each; a new checkpoint is written before the old one is removed
     disk("size=80m")
     done = run.run(GRADUAL, check=False)
     assert done.returncode != 0

@@ -12,7 +12,7 @@ LOCK_HOLDER = """
 import logging, sys, tempfile
 from pathlib import Path
 from entr.devices import gpu_lock
-# this process has locked the GPU
+# the test process holds the GPU lock in /dev/shm
 gpu_lock.SHARED_MEMORY = Path(tempfile.gettempdir())
 logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
 print(gpu_lock.acquire_gpu(), flush=True)

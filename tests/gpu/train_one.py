@@ -10,7 +10,7 @@ from entr.devices import gpu_lock
 from entr.metrics.cell_metrics import Cell
 from entr.training.cell import train_cell
 
-# the process of the tests has locked the GPU
+# the test process holds the GPU lock in /dev/shm
 gpu_lock.SHARED_MEMORY = Path(tempfile.gettempdir())
 options = json.loads(sys.argv[1])
 train_cell(Cell.model_validate(options.pop("cell")), Plan.model_validate(options.pop("plan")), weights=None, **options)

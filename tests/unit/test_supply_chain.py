@@ -86,11 +86,10 @@ def test_lock_is_audited_when_it_changes_and_every_week():
     assert audit["permissions"] == {"contents": "read"}
 
 
-def test_release_has_the_lock_and_its_bill_of_materials():
-    steps = commands("release")
-    assert "make sbom" in steps
-    assert steps.index("make sbom") < len(steps) - 1
-    assert steps[-1].split()[-2:] == ["requirements.lock", "sbom.json"]
+def test_release_has_the_lock_its_bill_of_materials_and_the_study():
+    *steps, publication = commands("release")
+    assert {"make sbom", "make study-crate"} <= {*steps}
+    assert publication.split()[-3:] == ["requirements.lock", "sbom.json", "study.crate.zip"]
 
 
 def make(*arguments, tmp_path):

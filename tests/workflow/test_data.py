@@ -81,7 +81,7 @@ def test_checksum_mismatch_is_a_one_line_error_and_leaves_no_files(archive, tmp_
     assert [path for path in data.rglob("*") if path.is_file()] == []
 
 
-def test_changed_archive_is_refused_after_all_results_were_deleted(archive, server, tmp_path):
+def test_archive_is_not_stale_after_a_changed_timeout_but_refused_after_changed_content(archive, server, tmp_path):
     datasets = {"served": {"source": "archive", "urls": [archive], "subfolder": "set"}}
     target = "results/data/served/originals"
     run(tmp_path / "one", datasets, target)

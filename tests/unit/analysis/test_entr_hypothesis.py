@@ -31,7 +31,7 @@ def test_entr_is_not_supported_if_one_of_its_parts_fails(changes, reason):
     assert reason in claim.reason
 
 
-def test_accuracy_that_is_equal_in_every_seed_is_as_accurate():
+def test_equal_accuracy_in_every_seed_counts_as_not_worse():
     given = study(regimes=[name for name in REGIMES if name != "stepwise"])
     table = given.metrics.copy()
     table.loc[(table["metric"] == "accuracy") & table["regime"].isin(["no-increase", "gradual"]), "value"] = 0.81

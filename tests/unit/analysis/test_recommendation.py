@@ -96,6 +96,11 @@ def test_lead_is_called_significant_only_if_enough_replicates_show_it():
     assert comparison.endswith("; small with gradual is cheaper, 50.8 s against 102 s")
 
 
+def test_candidates_are_ranked_by_the_seeds_that_all_of_them_have():
+    accuracy = ACCURACY | {("large", "gradual"): [0.90, 0.60, 0.60, 0.60], ("small", "gradual"): [0.85]}
+    assert choices(accuracy=accuracy)["accurate"].model == "large"
+
+
 def test_two_replicates_are_too_few_for_a_comparison():
     assert choices(seeds=2)["accurate"].comparison == (
         "fewer than 3 replicates cannot distinguish it from small with gradual; add seeds"

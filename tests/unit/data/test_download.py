@@ -150,6 +150,14 @@ def test_busy_server_is_retried(server, download):
     assert len(server.requests) == 3
 
 
+def test_refusal_of_a_proxy_is_not_retried(server, download, monkeypatch):
+    monkeypatch.setenv("https_proxy", server.address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(EntrError, match=r"the proxy refused the connection \(HTTP 407\)"):
+        download("https://images.invalid/a.zip", settings=DownloadSettings(retries=2, backoff=60))
+
+
 def test_retry_after_header_is_respected(server, download, monkeypatch):
     waited = []
     monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)

@@ -240,13 +240,13 @@ def test_too_many_rejected_files_are_an_error_and_leave_no_output(downscale, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["originals"]
 
 
-def test_limit_is_not_blamed_if_all_files_are_rejected(downscale):
+def test_raising_the_limit_is_not_advised_if_all_files_are_rejected(downscale):
     with pytest.raises(EntrError, match=r"2 of 2 files .* are not usable images.*\. Remove or replace them$"):
         downscale({"a/1.jpg": b"", "b/2.jpg": b""})
 
 
-def test_file_that_the_disk_does_not_return_is_not_rejected_but_an_error(downscale, monkeypatch):
-    """Raised by hand: no disk fails on request."""
+def test_disk_error_stops_the_job_instead_of_rejecting_the_file(downscale, monkeypatch):
+    """The disk error is simulated."""
     read_bytes = Path.read_bytes
 
     def fail(path):

@@ -40,12 +40,12 @@ def test_packed_images_have_the_order_of_the_manifest(tmp_path):
         assert canvas.sum() == image.sum()
 
 
-def test_remains_of_a_killed_job_are_removed(tmp_path):
+def test_partial_file_of_a_killed_job_is_removed(tmp_path):
     write_images(tmp_path, {"a/1.png": (4, 4)})
-    remains = tmp_path / ".pixels.npy.x1y2z3.part"
-    remains.write_bytes(b"half")
+    partial_file = tmp_path / ".pixels.npy.x1y2z3.part"
+    partial_file.write_bytes(b"half")
     packed(tmp_path)
-    assert not remains.exists()
+    assert not partial_file.exists()
 
 
 def test_names_of_classes_may_look_like_missing_values_or_numbers(tmp_path):

@@ -6,8 +6,10 @@ import sys
 import venv
 from dataclasses import replace
 from importlib.metadata import distribution
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -49,17 +51,20 @@ def test_command_classifies_images_and_states_the_problem_of_other_files(exporte
     (images / "notes.txt").write_text("not an image")
     (images / "truncated.png").write_bytes(image[:200])
     (images / ".hidden.png").write_bytes(image)
+    Path(os.fsdecode(os.fsencode(images) + b"/z caf\xe9.png")).write_bytes(image)
     done = run_predict(exported.model, images, "--output", tmp_path / "predictions.csv", "--batch-size", "2")
     assert done.returncode == 0, done.stderr
-    assert "1 images classified, 2 files skipped" in done.stderr
+    assert "2 images classified, 2 files skipped" in done.stderr
     table = pd.read_csv(tmp_path / "predictions.csv", keep_default_na=False, na_values={"probability": [""]})
     assert list(table) == ["path", "prediction", "probability", "problem"]
-    assert [path.rpartition("/")[2] for path in table["path"]] == ["notes.txt", "Größe 1.PNG", "truncated.png"]
-    usable = table["path"].str.endswith(".PNG")
+    assert [path.rpartition("/")[2] for path in table["path"]] == [
+        *("notes.txt", "Größe 1.PNG", "truncated.png", "z caf\N{REPLACEMENT CHARACTER}.png")
+    ]
+    usable = table["path"].str.contains("Größe|caf")
     assert (table["prediction"] != "").tolist() == usable.tolist()
     assert (table["problem"] == "").tolist() == usable.tolist()
     assert table["probability"].notna().tolist() == usable.tolist()
-    assert 0 < table.loc[usable, "probability"].item() <= 1
+    assert table.loc[usable, "probability"].between(0, 1, inclusive="right").all()
 
 
 def test_command_without_a_usable_image_fails_with_one_line(exported, tmp_path):
@@ -81,6 +86,21 @@ def test_command_has_a_help_text():
 def test_directory_without_a_model_is_one_clear_error(tmp_path):
     with pytest.raises(EntrError, match=r"is not the directory of an exported model \(.*\); give results/models"):
         Classifier.open(tmp_path)
+
+
+def test_gpu_that_onnx_runtime_cannot_use_is_a_clear_error(exported, monkeypatch):
+    """onnxruntime-gpu lists the CUDA provider even on a machine without a GPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(EntrError, match=r"--device cuda: ONNX Runtime cannot use a GPU here"):
+        Classifier.open(exported.model, device="cuda")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every directory")
+def test_unreadable_directory_is_named(tmp_path):
+    (tmp_path / "private" / "inner").mkdir(parents=True)
+    (tmp_path / "private").chmod(0)
+    with pytest.raises(EntrError, match=r"private/inner cannot be read \(.*\); change its permissions"):
+        find_images([tmp_path / "private" / "inner"])
 
 
 def test_missing_image_and_empty_directory_are_clear_errors(tmp_path):

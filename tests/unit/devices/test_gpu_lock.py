@@ -112,7 +112,7 @@ def test_failing_nvidia_smi_is_logged_and_no_gpu_is_locked(gpus, tmp_path, caplo
     assert "nvidia-smi failed" in caplog.text
 
 
-def test_locks_are_in_the_same_directory_for_every_user_and_job(tmp_path, monkeypatch):
+def test_locks_are_in_shared_memory_or_else_in_the_temporary_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert gpu_lock.lock_folder() == gpu_lock.SHARED_MEMORY
     monkeypatch.setattr(gpu_lock, "SHARED_MEMORY", tmp_path / "absent")

@@ -240,7 +240,9 @@ def test_large_confusion_matrix_is_limited_to_the_most_confused_classes():
     key = {"dataset": "ucm", "model": "resnet18", "regime": "gradual", "seed": 0}
     accuracy = {"metric": "accuracy", "resolution": "phase", "stage": "total-tta", "mean": 0.8}
     tables = {"confusions": pd.DataFrame([key | row for row in rows]), "summary": pd.DataFrame([key | accuracy])}
-    shown = {row["label"] for row in rows_of(plot("confusion_matrices", simulated.figure_data(tables)))}
+    chart = plot("confusion_matrices", simulated.figure_data(tables))
+    shown = {row["label"] for row in rows_of(chart)}
+    assert "the 30 of 40 classes with the most confusions are shown" in json.dumps(chart)
     assert len(shown) == confusion_matrices.MAX_CLASSES
     assert set(names[-confusion_matrices.CONFUSIONS :]) < shown
     assert names[0] not in shown

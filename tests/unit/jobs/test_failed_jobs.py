@@ -1,6 +1,7 @@
 """Descriptions of failed jobs. The log is in the format of Snakemake 9; tests/faults and tests/slurm use real ones."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,13 @@ def test_failed_cell_is_described_by_reason_logs_and_rerun_command(log):
         "  log:    results/logs/train/ucm/resnet18/gradual/seed3.log, /x/7.log",
         "  rerun:  snakemake results/cells/ucm/resnet18/gradual/seed3/metrics.json -c 1 --configfile 'my own.yaml'",
     ]
+
+
+@pytest.mark.usefixtures("log")
+def test_failed_rule_without_output_is_rerun_by_its_name():
+    Path("log").write_text("Error in rule progress:\n    jobid: 0\n    log: results/logs/progress.log\n")
+    (description,) = describe()
+    assert description.endswith("rerun:  snakemake progress -c 1 --configfile 'my own.yaml'")
 
 
 @pytest.mark.usefixtures("log")

@@ -5,7 +5,7 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from entr.jobs.errors import EntrError
-from entr.jobs.result_checksums import ResultChecksums, ResultChecksumsHandler
+from entr.jobs.result_checksums import TIMESTAMP, ResultChecksums, ResultChecksumsHandler
 
 
 @pytest.fixture
@@ -27,6 +27,23 @@ def test_changed_file_is_named_and_a_touched_one_is_not(record, tmp_path):
     (tmp_path / "results/images/b.png").write_text("CONTENT of images/b.png")
     with pytest.raises(EntrError, match=r"^results/images/b\.png was changed .* or delete it and run again$"):
         record.verify()
+
+
+def test_error_for_a_changed_file_names_the_output_directory_to_delete(record, tmp_path):
+    (tmp_path / "results/images" / TIMESTAMP).touch()
+    (tmp_path / "results/images/b.png").write_text("CONTENT of images/b.png")
+    with pytest.raises(
+        EntrError, match=r"^results/images/b\.png was changed .* or delete results/images and run again$"
+    ):
+        record.verify()
+
+
+def test_edited_readme_is_accepted(record, tmp_path):
+    card = tmp_path / "results/README.md"
+    card.write_text("license: unknown")
+    record.add(["results/README.md"])
+    card.write_text("license: mit")
+    record.verify()
 
 
 def test_deleted_file_is_left_to_snakemake(record, tmp_path):

@@ -89,6 +89,12 @@ def test_proxy_of_the_environment_is_used(server, monkeypatch):
     assert "images.invalid: the proxy does not respond" in check("http://images.invalid/a.zip").detail
 
 
+def test_refusal_by_a_proxy_is_reported_with_its_http_status(server, monkeypatch):
+    monkeypatch.setenv("https_proxy", server.address)
+    refusal = "images.invalid: the proxy refused the connection (HTTP 407)"
+    assert refusal in check("https://images.invalid/a.zip").detail
+
+
 def test_nothing_to_download_contacts_no_server():
     assert [finding.detail for finding in downloads.check_downloads([])] == ["none are missing"]
 

@@ -70,11 +70,17 @@ def test_time_is_that_of_an_estimate_of_the_pending_cells_or_of_the_budget(tmp_p
         "seed": [0, 1],
         "seconds": [60.0, 180.0],
     }
-    table = pd.DataFrame(cells)
-    assert environment.check_time(CELLS, estimate).detail.startswith("not measured")
+    settings, changed = (validate_config(merged(*FILES, training={"learning_rate": rate})) for rate in (0.1, 0.2))
+    table = pd.DataFrame(cells | {"plan": settings.plan("micrographs", "gradual").digest})
+
+    def detail(**options):
+        return environment.check_time(**{"settings": settings, "pending": CELLS, "estimate": estimate} | options).detail
+
+    assert detail().startswith("not measured")
     write_table(table[:1], estimate)
-    assert environment.check_time(CELLS, estimate).detail.startswith("not measured")
+    assert detail().startswith("not measured")
     write_table(table, estimate)
-    assert environment.check_time(CELLS, estimate).detail.startswith("about 0:04:00 h on one device")
-    assert environment.check_time(CELLS, estimate, expected_hours=2).detail == "about 2 h, according to the budget"
-    assert environment.check_time([], estimate).detail == "all cells are finished"
+    assert detail().startswith("about 0:04:00 h on one device")
+    assert detail(settings=changed).startswith("not measured")
+    assert detail(expected_hours=2) == "about 2 h, according to the budget"
+    assert detail(pending=[]) == "all cells are finished"

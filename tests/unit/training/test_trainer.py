@@ -241,7 +241,7 @@ def make_trainer(dataset, weights=None, **changes):
 @pytest.fixture
 def weights(tmp_path):
     torch.manual_seed(0)
-    # a residual branch that starts at zero has zero gradients, with which a frozen BatchNorm would keep it there
+    # with zero_init_last, a frozen BatchNorm keeps its zero weights, so its residual branch gets no gradient
     network = timm.create_model(CELL.model, zero_init_last=False)
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     return tmp_path / "w.safetensors"

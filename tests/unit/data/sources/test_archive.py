@@ -226,9 +226,21 @@ def test_decompression_bomb_is_rejected_by_its_extracted_size(fetch, tmp_path, p
     ],
 )
 def test_damaged_archive_is_an_error_and_not_kept(fetch, tmp_path, content):
-    with pytest.raises(EntrError, match=r"datasets.mine: the download is a damaged archive"):
+    with pytest.raises(EntrError, match=r"datasets.mine: the download is (a damaged|not a zip or tar) archive"):
         fetch(content)
     assert [path.name for path in (tmp_path / "data").rglob("*")] == ["download"]
+
+
+def test_error_for_a_file_that_is_not_an_archive_states_its_first_bytes_and_the_remedy(fetch, tmp_path):
+    with pytest.raises(
+        EntrError, match=r"is not a zip or tar archive; it starts with b'<!DOCTYPE html>.*; correct the URL"
+    ):
+        fetch(b"<!DOCTYPE html><title>Log in</title>")
+    (tmp_path / "photos.7z").write_bytes(b"7z\xbc\xaf'\x1c" + bytes(600))
+    with pytest.raises(
+        EntrError, match=r"photos\.7z is not a zip or tar archive; .*; unpack it yourself and use source"
+    ):
+        fetch(b"", path=str(tmp_path / "photos.7z"))
 
 
 LARGER = {f"set/{label}/{number}.png": bytes(range(256)) * 3 for label in "ab" for number in range(9)}

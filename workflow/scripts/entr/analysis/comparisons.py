@@ -107,7 +107,7 @@ def below_zero(label: str, metric: str, result: Estimate) -> Comparison:
 def not_worse(label: str, metric: str, result: Estimate, margin: float) -> Comparison:
     """Return the comparison that a mean is above -margin: equivalent or better."""
     holds = result.mean > -margin
-    # equal in every replicate, so that the variance is zero and nothing can be tested
+    # with the same difference in every replicate, the variance is zero and the test is undefined
     p = float(not holds) if result.constant else float(np.nan_to_num(result.p_above(-margin), nan=1))
     return Comparison(label, metric, result, holds, p)
 

@@ -96,6 +96,7 @@ def choose_models(
     seeds = select_rows(outcomes(metrics), dataset=dataset, stage=FINAL, resolution=PHASE, time_basis=design.time_basis)
     if not len(seeds):
         return
+    seeds = _common_seeds(seeds)
     by_candidate = seeds.groupby(["model", "regime"], sort=False)[["accuracy", "time", "efficiency"]]
     means = by_candidate.mean().round(TIE_DIGITS)
     limited = any(limit is not None for limit in limits.values())
@@ -109,6 +110,16 @@ def choose_models(
             yield _choose_first(dataset, goal, ranked, seeds, summary, design, recommended=recommended)
         else:
             yield Choice(dataset, goal, _describe_nearest(means), recommended=False)
+
+
+def _common_seeds(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the seeds that all candidates share, or all rows if they share none.
+
+    Folds differ in difficulty, so means over different seeds are not comparable.
+    """
+    candidates = seeds.groupby("seed").size()
+    common = candidates.index[candidates == len(seeds[["model", "regime"]].drop_duplicates())]
+    return seeds[seeds["seed"].isin(common)] if len(common) else seeds
 
 
 def choices_table(choices: Iterable[Choice]) -> pd.DataFrame:

@@ -193,8 +193,12 @@ def _predictor(case: Case, device: torch.device, precision: str) -> Callable[[],
 def _time(case: Case, seconds: float, device: torch.device, precision: str) -> None:
     """Add a round to a case: single calls, then back-to-back calls."""
     predict = _predictor(case, device, precision)
+    others = 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        # the models of the other cases are on the device, too
+        own = sum(tensor.nbytes for tensor in case.model.state_dict().values())
+        others = torch.cuda.memory_allocated(device) - own
     for _ in range(WARM_UP_CALLS):
         predict()
     torch_device.synchronize(device)
@@ -203,7 +207,7 @@ def _time(case: Case, seconds: float, device: torch.device, precision: str) -> N
     timer = Timer("predict()", globals={"predict": predict}, num_threads=torch.get_num_threads())
     case.back_to_back.append(timer.blocked_autorange(min_run_time=seconds).median)
     if device.type == "cuda":
-        case.peak_memory = max(case.peak_memory, torch.cuda.max_memory_allocated(device))
+        case.peak_memory = max(case.peak_memory, torch.cuda.max_memory_allocated(device) - others)
 
 
 def _latencies(predict: Callable[[], None], seconds: float, device: torch.device) -> list[float]:

@@ -150,7 +150,8 @@ def write_estimate(
             if (cell["dataset"], cell["model"]) == (dataset, model):
                 parts = dict(seconds[cell["regime"]])
                 parts["starting"] += imports
-                rows.append(cell | parts | {"seconds": sum(parts.values())})
+                plan = by_regime[cell["regime"]].digest
+                rows.append(cell | parts | {"seconds": sum(parts.values()), "plan": plan})
     estimate = pd.DataFrame(rows)
     write_table(estimate, table)
     _log_estimate(estimate, len(cells), after_training, table)

@@ -6,6 +6,7 @@ follow: ``sgdr`` (stochastic gradient descent with warm restarts), ``clrs`` (cyc
 and of the test-time augmentation that follows.
 """
 
+import hashlib
 import random
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
@@ -43,15 +44,15 @@ class ScaledRamp(Ramp):
         return scale_size(super().size_at(progress), self.scale)
 
 
-def parts_of_batch(images: int, n_parts: int) -> list[int]:
-    """Return the numbers of images of the parts of a batch, largest first.
+def micro_batch_sizes(images: int, n_parts: int) -> list[int]:
+    """Return the sizes of the micro-batches of a batch, largest first.
 
     Parameters
     ----------
     images : int
         Images of the batch.
     n_parts : int
-        Number of parts; there are fewer if they would have a single image, which BatchNorm refuses.
+        Number of micro-batches; reduced where one would hold a single image, on which BatchNorm fails.
     """
     n_parts = max(1, min(n_parts, images // 2))
     smaller, remaining = divmod(images, n_parts)
@@ -192,6 +193,11 @@ class Plan(FrozenModel):
     training: Training
     scale: float = 1.0
     """Factor by which the configured image sizes were multiplied; all sizes here are after that."""
+
+    @property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of a SHA-256 over all values."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @classmethod
     def of(cls, training: Training, regime: Regime, *, pretrained: bool, scale: float = 1.0) -> "Plan":

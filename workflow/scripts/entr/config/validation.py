@@ -194,7 +194,7 @@ def _model_errors(config: Config) -> Iterator[tuple[Key, str]]:
 
 
 def _phase_errors(config: Config) -> Iterator[tuple[Key, str]]:
-    """Yield errors in the names of phases: a phase in no schedule would be ignored, unless it is one of the paper."""
+    """Yield unknown phases: those that are neither in a schedule nor in the paper. Their settings would be ignored."""
     sections: dict[Key, Mapping[str, Any]] = {
         ("training",): {"phases": config.training.phases, "schedule": config.training.schedule},
         **{("datasets", name, "training"): dataset.training for name, dataset in config.datasets.items()},

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -235,6 +236,10 @@ def _attempt(
                 _receive(response, part, size, settings, progress)
     except requests.exceptions.SSLError as error:
         raise DownloadError("TLS error: untrusted certificate, or a server without TLS") from error
+    except requests.exceptions.ProxyError as error:
+        problem = describe_proxy_error(error)
+        # a 4xx status, such as 407 (authentication required), is not transient
+        raise (DownloadError if "HTTP 4" in problem else TransientDownloadError)(problem) from error
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError) as error:
         raise TransientDownloadError("timed out" if _is_timeout(error) else "connection failed") from error
     except urllib3.exceptions.ProtocolError as error:
@@ -246,6 +251,12 @@ def _attempt(
         raise DownloadError("too many redirects") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise DownloadError(f"invalid URL or response ({type(error).__name__})") from error
+
+
+def describe_proxy_error(error: Exception) -> str:
+    """Return a description of a proxy error: connection refused, or no response."""
+    refusal = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    return f"the proxy refused the connection (HTTP {refusal[1]})" if refusal else "the proxy does not respond"
 
 
 def _is_timeout(error: Exception) -> bool:

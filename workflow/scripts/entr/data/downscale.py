@@ -227,12 +227,12 @@ def downscale_file(
     number, label, path = job
     source, label = decode_name(path.relative_to(originals).as_posix()), decode_name(label)
     try:
-        # read at once, because Pillow 13 scrambles a rotated uncompressed TIFF that it opens by name
+        # read into memory first, because Pillow 13 scrambles a rotated uncompressed TIFF that it opens by name
         content = path.read_bytes()
     except (FileNotFoundError, PermissionError) as error:
         return Rejected(source, label, "not an image", describe_with_type(error))
     except OSError as error:
-        # another run may be able to read it, and would then have other images
+        # rejecting the file would make the dataset depend on a transient disk error
         raise EntrError(
             f"{path} could not be read ({one_line(error)}); check the disk or its connection, and run again"
         ) from error

@@ -42,9 +42,9 @@ def pack_images(images: str | Path, manifest: str | Path, pixels: str | Path) ->
         with _opened(images, row, manifest):
             pass
     shape = (len(table), int(table["height"].max()), int(table["width"].max()), 3)
-    # of a killed job: gigabytes that nobody would find
-    for remains in Path(pixels).parent.glob(f".{Path(pixels).name}.*.part"):
-        remains.unlink()
+    # a killed job leaves a hidden file of several gigabytes
+    for partial_file in Path(pixels).parent.glob(f".{Path(pixels).name}.*.part"):
+        partial_file.unlink()
     with atomic_write(pixels, "wb") as file:
         # streamed, because the array of a hundred thousand images may exceed the memory
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

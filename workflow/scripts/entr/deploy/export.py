@@ -35,7 +35,11 @@ CARD = "README.md"
 PREDICT = "entr/deploy/predict"
 """The module of the prediction command, without its suffix."""
 PREDICT_MAIN = """\
+import sys
 from pathlib import Path
+
+if sys.version_info < (3, 11):
+    raise SystemExit("predict.pyz needs Python 3.11 or newer")
 
 try:
     from entr.deploy.predict import main

@@ -23,7 +23,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from entr.data.decode import UnusableError, downscale_image
-from entr.data.image_folder import is_hidden
+from entr.data.image_folder import decode_name, is_hidden
 from entr.jobs.errors import EntrError, one_line
 from entr.jobs.files import atomic_write
 
@@ -82,6 +82,8 @@ class Classifier:
             raise EntrError(
                 f"{folder} is not the directory of an exported model ({one_line(error)}); give results/models/<dataset>"
             ) from error
+        if device == "cuda" and GPU not in session.get_providers():
+            raise EntrError("--device cuda: ONNX Runtime cannot use a GPU here; check the GPU driver, CUDA and cuDNN")
         return cls(session, tuple(classes), preprocessing)
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
@@ -139,11 +141,12 @@ class Classifier:
         probabilities = iter(self.probabilities(squares) if squares else ())
         for path, square in batch:
             if isinstance(square, str):
-                yield Prediction(str(path), problem=square)
+                yield Prediction(decode_name(str(path)), problem=square)
             else:
                 row = next(probabilities)
                 of_classes = dict(zip(self.classes, map(float, row), strict=True))
-                yield Prediction(str(path), self.classes[row.argmax()], float(row.max()), probabilities=of_classes)
+                best = row.argmax()
+                yield Prediction(decode_name(str(path)), self.classes[best], float(row[best]), probabilities=of_classes)
 
     def _read(self, path: Path) -> NDArray[np.float32] | str:
         """Return an image as the model takes it, or the reason why the file cannot be used."""
@@ -164,9 +167,12 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     given = [Path(path) for path in paths]
     files: list[Path] = []
     for path in given:
-        if not path.exists():
-            raise EntrError(f"{path} does not exist; correct the path")
-        below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        try:
+            if not path.exists():
+                raise EntrError(f"{path} does not exist; correct the path")
+            below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        except OSError as error:
+            raise EntrError(f"{path} cannot be read ({one_line(error)}); change its permissions") from error
         files += [file for file in below if not any(map(is_hidden, file.relative_to(path).parts))]
     if not files:
         raise EntrError(f"there are no files in {', '.join(map(str, given))}; give images, or directories of images")

@@ -143,7 +143,7 @@ _FIGURES = (
         heading="Confusion matrices",
         category=ACCURACY,
         caption="Confusion matrix of the model and regime with the highest mean accuracy per dataset, over all seeds, "
-        "and the most frequent confusions. If the images are available, the top row shows the most confident "
+        "and the most frequent confusions. If the images are available, the top row shows a confident "
         "misclassification, and the row below a correctly classified image of the predicted class.",
         tables=("confusions", "summary"),
         shows_images=True,

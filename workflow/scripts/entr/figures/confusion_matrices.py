@@ -47,6 +47,8 @@ def plot(data: FigureData) -> charts.Spec:
         if len(confusions) and dataset in folders:
             charts_of_dataset.append(_thumbnails(own, confusions, folders[dataset]))
         heading = f"{dataset}: {model}, {regime}; accuracy {100 * correct / images:.1f} % on {images} validation images"
+        if (n_classes := own["label"].nunique()) > MAX_CLASSES:
+            heading += f"; the {MAX_CLASSES} of {n_classes} classes with the most confusions are shown"
         parts.append(alt.hconcat(*charts_of_dataset, spacing=24, title=charts.panel_title(heading)))
         if len(confusions):
             first = confusions.iloc[0]

@@ -86,7 +86,7 @@ def _library(scripts: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a digest needs to know of a module."""
+    """The parts of a module that its digest depends on."""
 
     imported: frozenset[str]
     """Names of this package that it imports: modules, and their members."""

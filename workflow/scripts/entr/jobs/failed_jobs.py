@@ -133,7 +133,7 @@ def describe_failures(logs: Sequence[str | Path], before: Mapping[str, int], arg
         f"{failure.name}\n"
         f"  reason: {failure.reason(before)}\n"
         f"  log:    {', '.join(failure.logs)}\n"
-        f"  rerun:  {shlex.join(['snakemake', *failure.outputs[:1], *options])}"
+        f"  rerun:  {shlex.join(['snakemake', *(failure.outputs[:1] or [failure.rule]), *options])}"
         for failure in failed
     ]
 

@@ -37,6 +37,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     is_text = "b" not in mode
+    part = None
     try:
         with tempfile.NamedTemporaryFile(
             mode,
@@ -46,19 +47,19 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
             delete=False,
             encoding="utf-8" if is_text else None,
             newline="\n" if is_text else None,
-        ) as part:
-            try:
-                yield part
-                part.flush()
-                os.fsync(part.fileno())
-                Path(part.name).chmod(0o666 & ~_umask())
-                Path(part.name).replace(path)
-            except BaseException:
-                Path(part.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
+        ) as file:
+            part = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # closed first, because Windows cannot rename an open file
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except BaseException as error:
+        if part:
+            part.unlink(missing_ok=True)
         # the error of a full disk names no file, neither on writing nor on closing
-        if error.errno and not error.filename:
+        if isinstance(error, OSError) and error.errno and not error.filename:
             error.filename = str(path)
         raise
 

@@ -64,12 +64,13 @@ def configure_logging(log_file: str | Path, *, terminal: bool = False) -> None:
 
 
 def _exit_on_termination(*_: object) -> None:
-    """End the process so that half-written files are removed, which Python does not do by default.
+    """Exit through an exception, so that partial files are removed; by default, SIGTERM ends Python without cleanup.
 
     SLURM terminates jobs at their time limit, and may signal twice.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    log.error("terminated")
+    # only a warning: the executor reports the cause, for example a time limit
+    log.warning("terminated")
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -16,7 +16,7 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
     processes : int
         Number of processes.
     """
-    # without the handler of `configure_logging`, whose exception a worker would only return as the result of its task
+    # the default handler of signals: the one of `configure_logging` raises an exception, which would not end a worker
     return ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("fork"),

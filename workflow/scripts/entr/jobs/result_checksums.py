@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 CHECKSUMS = "results/checksums.jsonl"
 TIMESTAMP = ".snakemake_timestamp"
 """What Snakemake writes into a directory that is an output."""
+EDITABLE = "README.md"
+"""Results that people edit: the card of a model and the paper."""
 MAX_NAMED = 10
 """Changed files that an error names."""
 
@@ -93,15 +95,21 @@ class ResultChecksums:
         EntrError
             If the content of a file has changed.
         """
-        changed = [name for name, recorded in self.read().items() if not _is_unchanged(Path(name), recorded)]
+        changed = [
+            name
+            for name, recorded in self.read().items()
+            if Path(name).name != EDITABLE and not _is_unchanged(Path(name), recorded)
+        ]
         if not changed:
             return
         several = len(changed) > 1
         named = ", ".join(changed[:MAX_NAMED]) + (f" and {len(changed) - MAX_NAMED} more" * (len(changed) > MAX_NAMED))
+        outputs = list(dict.fromkeys(map(_output_of, changed[:MAX_NAMED])))
+        to_delete = ("them" if several else "it") if outputs == changed else ", ".join(outputs)
         raise EntrError(
             f"{named} {'were' if several else 'was'} changed after the job that wrote "
             f"{'them' if several else 'it'}: the content does not match the checksum in {self.path}; "
-            f"restore {'the files' if several else 'the file'}, or delete {'them' if several else 'it'} and run again"
+            f"restore {'the files' if several else 'the file'}, or delete {to_delete} and run again"
         )
 
     def compact(self) -> None:
@@ -165,6 +173,11 @@ def _files(outputs: Iterable[str]) -> Iterator[Path]:
         for path in sorted(output.rglob("*")) if output.is_dir() else [output]:
             if path.is_file() and not path.is_symlink() and path.name != TIMESTAMP:
                 yield path
+
+
+def _output_of(name: str) -> str:
+    """Return the directory that a job wrote as a whole, if a file is in one; otherwise the file."""
+    return next((str(folder) for folder in Path(name).parents if (folder / TIMESTAMP).exists()), name)
 
 
 def _is_unchanged(path: Path, recorded: Recorded) -> bool:

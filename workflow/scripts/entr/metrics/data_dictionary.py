@@ -716,6 +716,7 @@ TABLES: Mapping[str, Table] = {
             _number("lr_finder", "Learning-rate finder.", "s"),
             _number("evaluation", "Evaluation of the stages.", "s"),
             _number("seconds", "Sum of the components.", "s"),
+            _text("plan", "Digest of the training plan of the cell."),
         ),
     ),
     "predictions.csv": Table(

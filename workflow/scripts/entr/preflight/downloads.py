@@ -19,6 +19,7 @@ from rich.filesize import decimal
 from entr.config.download_settings import redact_url
 from entr.config.onnxruntime_web import OnnxRuntimeWeb
 from entr.config.schema import Config, Dataset
+from entr.data.download import describe_proxy_error
 from entr.data.http_session import open_session
 from entr.data.sources.url_list import mark_unusable, read_url_list
 from entr.jobs.errors import EntrError
@@ -166,8 +167,8 @@ def try_url(url: str, timeout: float) -> str:
             # a server may refuse a directory and provide the files in it
             is_file = not urlsplit(url).path.endswith("/")
             return f"HTTP {response.status_code}" if is_file and response.status_code >= HTTPStatus.BAD_REQUEST else ""
-    except requests.exceptions.ProxyError:
-        return "the proxy does not respond"
+    except requests.exceptions.ProxyError as error:
+        return describe_proxy_error(error)
     except requests.exceptions.SSLError:
         return "TLS error"
     except (requests.Timeout, TimeoutError):

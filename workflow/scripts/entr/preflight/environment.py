@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from entr.config.schema import Config
 from entr.jobs.errors import EntrError
 from entr.jobs.paths import cell_of
@@ -54,7 +56,7 @@ def check_environment(
     config, results = Config.model_validate(settings), Path(folder)
     findings = find_mismatches(config, metrics, cores, partitions, results)
     pending = pending_cells(config, metrics)
-    findings.append(check_time(pending, results / "runtime_estimate.csv", expected_hours))
+    findings.append(check_time(config, pending, results / "runtime_estimate.csv", expected_hours))
     log.info("%s", render_findings(findings))
     problems = [finding.subject for finding in findings if finding.status == "problem"]
     if problems:
@@ -99,11 +101,15 @@ def _check_resources(settings: Config, needs: GridNeeds, cores: int) -> list[Fin
     return [*of_gpus, machine.check_cores(cores), memory]
 
 
-def check_time(pending: Sequence[str], estimate: Path, expected_hours: float | None = None) -> Finding:
-    """Return how long the cells that are not finished will take, if that was measured.
+def check_time(
+    settings: Config, pending: Sequence[str], estimate: Path, expected_hours: float | None = None
+) -> Finding:
+    """Return how long the cells that are not finished will take, if that was measured for this configuration.
 
     Parameters
     ----------
+    settings : Config
+        The configuration.
     pending : sequence of str
         Files ``metrics.json`` of the cells that are not finished.
     estimate : Path
@@ -115,9 +121,13 @@ def check_time(pending: Sequence[str], estimate: Path, expected_hours: float | N
         return Finding("time", f"about {expected_hours:.2g} h, according to the budget")
     if not pending:
         return Finding("time", "all cells are finished")
-    known = read_table(estimate) if estimate.exists() else None
-    seconds = {} if known is None or known.empty else known.set_index(CELL)["seconds"].to_dict()
-    keys = [tuple(cell[name] for name in CELL) for cell in map(cell_of, pending)]
+    known = read_table(estimate) if estimate.exists() else pd.DataFrame()
+    is_known = {*CELL, "plan"} <= {*known}
+    seconds = known.set_index([*CELL, "plan"])["seconds"].to_dict() if is_known else {}
+    keys = [
+        (*(cell[name] for name in CELL), settings.plan(cell["dataset"], cell["regime"]).digest)
+        for cell in map(cell_of, pending)
+    ]
     if set(keys) <= set(seconds):
         left = timedelta(seconds=round(sum(seconds[key] for key in keys)))
         return Finding("time", f"about {left!s} h on one device ({estimate})")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entr.config.schema import Config
-from entr.config.training_plan import Plan, parts_of_batch
+from entr.config.training_plan import Plan, micro_batch_sizes
 from entr.data.image_folder import labelled_files
 from entr.data.sources.synthetic_micrographs import MICROSTRUCTURES
 from entr.data.sources.url_list import read_url_list
@@ -120,7 +120,7 @@ def _largest_batch(plan: Plan) -> tuple[int, int]:
     """Return the number of images and their side in px of the part of a batch that has the most pixels."""
     parts = plan.training.gradient_accumulation
     batches = [
-        (parts_of_batch(phase.batch_size_of(size), parts)[0], size)
+        (micro_batch_sizes(phase.batch_size_of(size), parts)[0], size)
         for phase in plan.phases
         for size in phase.input_sizes()
     ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entr.config.training import Augmentation
-from entr.config.training_plan import Batch, parts_of_batch
+from entr.config.training_plan import Batch, micro_batch_sizes
 from entr.training.augmentation import AugmentationParams
 from entr.training.resize import ResizedImages, resize_bilinear
 
@@ -207,7 +207,7 @@ class DeviceLoader(DataLoader):
 
     def _parts(self, batch: Batch) -> list[int]:
         """Return the number of images in each part of a batch."""
-        return parts_of_batch(batch.images, self.n_parts)
+        return micro_batch_sizes(batch.images, self.n_parts)
 
     def _augment_and_normalise(self, squares: Tensor, params: AugmentationParams) -> Tensor:
         """Return augmented, normalised images in the memory layout that convolutions prefer."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from entr.config.training import Training
-from entr.config.training_plan import PhasePlan, parts_of_batch
+from entr.config.training_plan import PhasePlan, micro_batch_sizes
 from entr.devices import torch_device
 from entr.jobs.errors import EntrError, one_line
 from entr.metrics.cell_metrics import Cell
@@ -29,7 +29,7 @@ def device_errors(
     size : int
         Side of the images in px.
     phase : PhasePlan, optional
-        The phase, if it is trained.
+        The phase being trained, if any.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def device_errors(
             batch_size = phase.batch_size_of(size)
             if settings.phases[phase.phase].batch_size:
                 key = f"training.phases.{phase.phase}.batch_size"
-        part = parts_of_batch(batch_size, settings.gradient_accumulation)[0]
+        part = micro_batch_sizes(batch_size, settings.gradient_accumulation)[0]
         remedy = f"lower {key}"
         if part > 2:
             parts = 2 * settings.gradient_accumulation
@@ -58,4 +58,4 @@ def device_errors(
 
 def micro_batch_size(settings: Training) -> int:
     """Return how many images the device holds at a time while it trains; prediction uses as many."""
-    return parts_of_batch(settings.batch_size, settings.gradient_accumulation)[0]
+    return micro_batch_sizes(settings.batch_size, settings.gradient_accumulation)[0]

@@ -267,7 +267,8 @@ def _storage_device(device: torch.device, n_bytes: int, what: str) -> torch.devi
     if torch_device.has_memory_for(device, n_bytes):
         return device
     log.warning(
-        "%s (%.1f GB) do not fit on %s next to the model; they stay in host memory, and every batch is copied",
+        "%s (%.1f GB) do not fit on %s next to the model; they stay in host memory, and every batch is copied to the "
+        "device",
         *(what, n_bytes / 1e9, torch_device.device_name(device)),
     )
     return torch.device("cpu")

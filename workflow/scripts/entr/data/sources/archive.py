@@ -27,7 +27,7 @@ from entr.data import download
 from entr.data.checksum_record import ChecksumRecord
 from entr.data.image_folder import is_hidden
 from entr.data.sources import staging
-from entr.jobs.errors import EntrError, one_line
+from entr.jobs.errors import EntrError, one_line, shown
 from entr.jobs.files import sha256
 
 log = logging.getLogger("entr")
@@ -47,6 +47,10 @@ DECOMPRESSORS: Mapping[bytes, Callable[[Path, Literal["rb"]], Any]] = {
 ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Compression methods of zip archives that are decompressed in parts; of the others, zipfile decompresses a whole
 megabyte at once, which may become gigabytes."""
+COMPRESSED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+"""First bytes of archives: zip, and tar compressed by gzip, bzip2 and xz."""
+TAR_MAGIC = slice(257, 262)
+"""Where ``ustar`` stands in an uncompressed tar file."""
 CORRUPTION_ERRORS = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
     # of numbers and texts in headers that are impossible
@@ -122,10 +126,17 @@ def fetch_archive(
                 "source: folder"
             ) from error
         except (RejectedArchiveError, *CORRUPTION_ERRORS) as error:
+            with open(archive, "rb") as opened:
+                head = opened.read(tarfile.BLOCKSIZE)
             if not entry["path"] and not entry["checksums"]:
                 archive.unlink()
             if isinstance(error, RejectedArchiveError):
                 raise EntrError(f"datasets.{name}: {file} was rejected; nothing was extracted: {error}") from error
+            if not head.startswith(COMPRESSED) and head[TAR_MAGIC] != b"ustar":
+                remedy = "unpack it yourself and use source: folder" if entry["path"] else "correct the URL"
+                raise EntrError(
+                    f"datasets.{name}: {file} is not a zip or tar archive; it starts with {shown(head[:20])}; {remedy}"
+                ) from error
             raise EntrError(
                 f"datasets.{name}: {file} is a damaged archive ({one_line(error)}); download it again, or use another "
                 "mirror"
