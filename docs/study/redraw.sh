@@ -12,13 +12,15 @@ directory=$1
 shift
 shopt -s nullglob
 datasets=
+cells=()
 for dataset in ucm neu flowers; do
   # as many seeds as the protocol requires
   seeds=("$study/cells/$dataset"/*/small/seed*/metrics.json)
-  [ "${#seeds[@]}" -lt 5 ] || datasets+="$dataset,"
+  [ "${#seeds[@]}" -ge 5 ] || continue
+  datasets+="$dataset,"
+  cells+=("$study/cells/$dataset"/*/*/*/metrics.json)
 done
 [ -n "$datasets" ] || { echo "No dataset has five seeds yet; run docs/study/run.sh first." >&2; exit 1; }
-cells=("$study/cells"/*/*/*/*/metrics.json)
 title="Does a pretrained network train more efficiently if training starts with small images?"
 [ "${#cells[@]}" = 150 ] || title+=" Interim results from ${#cells[@]} of 150 cells"
 PATH="$root/.venv/bin:$PATH" snakemake "$@" --snakefile "$root/Snakefile" --directory "$directory" --cores all \

@@ -43,6 +43,7 @@ rule paper:
                 "effects",
                 "cells",
                 "datasets",
+                "history",
                 "time_to_accuracy_effects",
             ],
         ),

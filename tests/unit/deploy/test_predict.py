@@ -99,8 +99,9 @@ def test_gpu_that_onnx_runtime_cannot_use_is_a_clear_error(exported, monkeypatch
 def test_unreadable_directory_is_named(tmp_path):
     (tmp_path / "private" / "inner").mkdir(parents=True)
     (tmp_path / "private").chmod(0)
-    with pytest.raises(EntrError, match=r"private/inner cannot be read \(.*\); change its permissions"):
-        find_images([tmp_path / "private" / "inner"])
+    for path in (tmp_path / "private", tmp_path / "private" / "inner"):
+        with pytest.raises(EntrError, match=rf"{path.name} cannot be read \(.*\); change its permissions"):
+            find_images([path])
 
 
 def test_missing_image_and_empty_directory_are_clear_errors(tmp_path):

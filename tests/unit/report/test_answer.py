@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from factories import REGIMES, study
 
@@ -27,6 +29,12 @@ def test_compact_table_has_a_row_per_question_and_rival():
     assert faster.change == "-25.0 % time"
     assert faster.verdicts == dict.fromkeys(TARGETS, "yes")
     assert faster.intervals[THESE_IMAGES].startswith("[-25.")
+
+
+def test_change_relative_to_a_rival_is_of_accuracy_and_time():
+    rows = answer_rows(answer_of().parts, "gradual")
+    (rival,) = (row for row in rows if row.comparator == "matched")
+    assert re.fullmatch(r"[+-]\d\.\d points, [+-]\d+\.\d % time", rival.change)
 
 
 def test_untested_rival_has_no_change_and_no_interval():

@@ -23,6 +23,8 @@ SIZES = {
     "small": (100, 100, 100, 100),
 }
 PHASES = ("sgdr", "clrs", "cmult", "rpl")
+SHORTER = {"training": {"phases": Training().model_dump()["phases"] | {"sgdr": {"cycle_length": 1}}}}
+"""Training whose first phase is shorter, so that the others begin earlier."""
 
 
 def plan(*sizes, training=None, **choices):
@@ -55,7 +57,7 @@ def paper_of(tmp_path):
         design = given.design
         tables = {
             name: tmp_path / f"{name}.csv"
-            for name in ("metrics", "pairs", "effects", "cells", "datasets", "time_to_accuracy_effects")
+            for name in ("metrics", "pairs", "effects", "cells", "datasets", "history", "time_to_accuracy_effects")
         }
         write_table(given.metrics, tables["metrics"])
         environment = {"device": "a CPU", "threads": 2, "driver": "", "precision": "float32", "python": "3.11"}
@@ -65,6 +67,9 @@ def paper_of(tmp_path):
             weights="imagenet", scale=0.4, seconds_wall=60.0, sizes_in_host_memory="", **environment, **versions
         )
         write_table(cells, tables["cells"])
+        seconds = np.where(cells["regime"] == "gradual", 13 + 0.01 * cells["seed"], 10)
+        history = [cells[CELL].assign(phase=phase, training_seconds=seconds) for phase in PHASES]
+        write_table(pd.concat(history), tables["history"])
         write_effects(tables["metrics"], design.control, design.folds, pairs=tables["pairs"], effects=tables["effects"])
         sources = [
             {"title": title, "images_found": 100, "classes_found": 4, "citation": "Somebody 2020", "licence": "CC0"}
@@ -100,7 +105,7 @@ def paper_of(tmp_path):
 def recorded(given, folder, training):
     """Write the metrics of the first seed, with the training settings of each dataset, and yield their paths."""
     for dataset, regime in product(given.design.datasets, REGIMES):
-        trained = plan(*SIZES[regime], **training.get(dataset, {}))
+        trained = plan(*SIZES[regime], **training.get(dataset, SHORTER if regime == "matched" else {}))
         cell = metrics("gradual", 0).model_copy(update={"dataset": dataset, "regime": regime, "plan": trained})
         path = folder / dataset / "resnet18" / regime / "seed0" / "metrics.json"
         path.parent.mkdir(parents=True)
@@ -126,7 +131,12 @@ def test_results_are_from_the_tables(paper_of):
     assert "falls from that of the phase to 0 along a cosine. If a phase has three learning rates, they are" in text
     assert "| `clrs` | head | 3 | 1, 1, 1 | 0.01 |" in text
     assert "| `rpl` | all | 7 | 1, 2, 4 | 0.00111, 0.00333, 0.01 |" in text
-    assert "| gradual | 100, 150, 200, 250 | 19 |  |" in text
+    assert "| gradual | 100, 150, 200, 250 | 2, 3, 7, 7 |  |" in text
+    timing = next(line for line in text.splitlines() if line.startswith("- **Timing**, UCM: "))
+    # no phase of `small` is at full size
+    assert "took 1.30 [1.30, 1.30] with gradual (seeds: 1.30 to 1.31), 1.00" in timing
+    assert timing.count(" with ") == 3
+    assert " with matched (" in timing
     assert "35 of 35 cells are finished (7 seeds), with a total run time of 35 min." in text
     row = next(line for line in text.splitlines() if line.startswith("| UCM | gradual | ") and line.count("|") == 7)
     time, multiply_adds, efficiency, from_multiply_adds = (part.split()[0] for part in row.split("|")[3:7])

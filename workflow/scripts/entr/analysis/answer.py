@@ -118,6 +118,7 @@ def _rival_parts(regime: str, study: Study, cells: pd.DataFrame, *, leading: boo
                 verdict,
                 p=p,
                 **values,
+                time_change=changes[1],
                 replicates=accuracy.replicates,
                 sentence=describe_rival_part(verdict, regime, rival, *changes),
                 **_lack(verdict, _seeds_to_outdo(accuracy, time, target, study), study, cells),

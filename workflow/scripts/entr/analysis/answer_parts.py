@@ -36,6 +36,8 @@ class Part:
     low: float = np.nan
     high: float = np.nan
     """Mean and 95 % interval: a ratio to the comparator for times and efficiencies, otherwise a difference."""
+    time_change: str = ""
+    """For a rival: the change in time relative to it, which decides as well, in words."""
     p: float = np.nan
     """Decisive p-value of the verdict; of *yes* if it is undecided."""
     replicates: int = 0

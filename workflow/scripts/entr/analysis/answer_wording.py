@@ -93,8 +93,9 @@ def describe_change(metric: str, value: float, low: float, high: float) -> str:
         A difference of accuracies, or a ratio.
     """
     if metric == "accuracy":
-        text = f"{100 * value:+.1f} points"
-        bounds = [f"{100 * bound:+.1f}" for bound in (max(low, -1), min(high, 1))]
+        # adding zero makes a negative zero positive
+        shown = [f"{round(100 * points, 1) + 0:+.1f}" for points in (value, max(low, -1), min(high, 1))]
+        text, *bounds = (f"{shown[0]} points", *shown[1:])
     else:
         text, *bounds = (_format_change(ratio) for ratio in (value, low, high))
         text = f"{text} % {'time' if metric == 'time' else 'As'}"
@@ -112,7 +113,7 @@ def describe_evidence(part: Part) -> str:
 
 def _format_change(ratio: float) -> str:
     percentage = 100 * (ratio - 1)
-    return f"{percentage:+.1f}" if percentage < LARGEST_PERCENTAGE else f"over +{LARGEST_PERCENTAGE}"
+    return f"{round(percentage, 1) + 0:+.1f}" if percentage < LARGEST_PERCENTAGE else f"over +{LARGEST_PERCENTAGE}"
 
 
 def describe_headline(regime: str, parts: Sequence[Part], margin: float) -> str:

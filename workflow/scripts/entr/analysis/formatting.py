@@ -16,7 +16,10 @@ def format_difference(metric: str, value: float) -> str:
         return "not available"
     if metric in LOGARITHMIC:
         return f"×{format_number(np.exp(value))}" if abs(value) < LARGEST_LOGARITHM else "out of range"
-    return f"{100 * value:+.1f} points" if metric in {"accuracy", "accuracy_gap"} else f"{value:+.3f} nats"
+    # adding zero makes a negative zero positive
+    if metric in {"accuracy", "accuracy_gap"}:
+        return f"{round(100 * value, 1) + 0:+.1f} points"
+    return f"{round(value, 3) + 0:+.3f} nats"
 
 
 def format_number(value: float) -> str:

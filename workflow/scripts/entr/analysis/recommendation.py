@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from entr.analysis.aggregation import select_rows
+from entr.analysis.aggregation import select_rows, summarise
 from entr.analysis.estimation import ALPHA, estimate, validation_training_ratio
 from entr.analysis.formatting import format_effect, format_number, format_percentage
 from entr.analysis.paired_effects import outcomes
@@ -96,7 +96,10 @@ def choose_models(
     seeds = select_rows(outcomes(metrics), dataset=dataset, stage=FINAL, resolution=PHASE, time_basis=design.time_basis)
     if not len(seeds):
         return
-    seeds = _common_seeds(seeds)
+    common = _common_seeds(seeds)
+    if len(common) < len(seeds):
+        seeds = common
+        summary = summarise(metrics[metrics["seed"].isin(set(common["seed"]))])
     by_candidate = seeds.groupby(["model", "regime"], sort=False)[["accuracy", "time", "efficiency"]]
     means = by_candidate.mean().round(TIE_DIGITS)
     limited = any(limit is not None for limit in limits.values())

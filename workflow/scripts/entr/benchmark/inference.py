@@ -192,13 +192,13 @@ def _predictor(case: Case, device: torch.device, precision: str) -> Callable[[],
 @torch.inference_mode()
 def _time(case: Case, seconds: float, device: torch.device, precision: str) -> None:
     """Add a round to a case: single calls, then back-to-back calls."""
-    predict = _predictor(case, device, precision)
     others = 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         # the models of the other cases are on the device, too
         own = sum(tensor.nbytes for tensor in case.model.state_dict().values())
         others = torch.cuda.memory_allocated(device) - own
+    predict = _predictor(case, device, precision)
     for _ in range(WARM_UP_CALLS):
         predict()
     torch_device.synchronize(device)

@@ -8,6 +8,7 @@ import argparse
 import csv
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -168,9 +169,12 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     for path in given:
         try:
-            if not path.exists():
-                raise EntrError(f"{path} does not exist; correct the path")
+            path.stat()
+            if path.is_dir():
+                os.scandir(path).close()
             below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        except FileNotFoundError as error:
+            raise EntrError(f"{path} does not exist; correct the path") from error
         except OSError as error:
             raise EntrError(f"{path} cannot be read ({one_line(error)}); change its permissions") from error
         files += [file for file in below if not any(map(is_hidden, file.relative_to(path).parts))]

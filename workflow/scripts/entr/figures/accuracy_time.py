@@ -142,7 +142,7 @@ def _target_lines(chart: alt.Chart, rows: pd.DataFrame) -> list[alt.Chart]:
 
 def _describe_target(data: FigureData, rows: pd.DataFrame) -> str:
     has_targets = rows["target_accuracy"].notna().all()
-    return f"dashed: {TARGET} of the final accuracy of {data.design.control}" if has_targets else ""
+    return f"dashed: {TARGET} of the last-epoch accuracy of {data.design.control}" if has_targets else ""
 
 
 def _with_targets(data: FigureData, rows: pd.DataFrame) -> pd.DataFrame:

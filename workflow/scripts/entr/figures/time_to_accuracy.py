@@ -36,11 +36,11 @@ def plot(data: FigureData) -> charts.Spec:
         _panels(data, rows),
         dict.fromkeys(models, title(data)),
         [
-            f"until {TARGET} of the final accuracy of {control}; right: cells that reach it",
+            f"until {TARGET} of the last-epoch accuracy of {control}; right: cells that reach it",
             "95 % intervals: thick for these images, thin for new images; hollow: not all cells reach it",
         ],
-        f"Training time until {TARGET} of the final accuracy of {control}, relative to the time of {control}, with "
-        "95 % intervals, one line per dataset and regime.",
+        f"Training time until {TARGET} of the last-epoch accuracy of {control}, relative to the time of {control}, "
+        "with 95 % intervals, one line per dataset and regime.",
         [models_switch],
         conditions=data.conditions(),
     )
@@ -58,11 +58,13 @@ def title(data: FigureData) -> str:
         else:
             all_cells = row["reached_cells"] == row["cells"]
             cells = "" if all_cells else f" (in {row['reached_cells']} of {row['cells']} cells)"
-            reached.append(f"{row.name} after {100 * row['time_ratio']:.0f} %{cells}")
-    goal, control = f"{TARGET} of the final accuracy of {data.design.control}", data.design.control
+            significant = row["low"] > 1 or row["high"] < 1
+            mark = "" if significant else " (not significant)"
+            reached.append(f"{row.name} after {100 * row['time_ratio']:.0f} %{cells}{mark}")
+    goal = f"{TARGET} of the last-epoch accuracy"
     if reached:
         exceptions = f"; not reached by {' and '.join(missed)}" if missed else ""
-        return f"{goal}: {', '.join(reached)} of the time of {control}{exceptions}"
+        return f"{goal}: {', '.join(reached)} of the control's time{exceptions}"
     return f"{goal}: not reached by {' and '.join(missed)}" if missed else "Time to accuracy"
 
 

@@ -13,10 +13,10 @@ from entr.jobs.paths import cell_of
 TEXT = frozenset[str]().union(
     ["dataset", "title", "model", "regime", "weights", "phase", "layers", "stage", "resolution", "state"],
     ["metric", "time_basis", "unit", "scope", "family", "note"],
-    ["part", "comparator", "target", "sentence", "lacking", "leading"],
+    ["part", "comparator", "target", "time_change", "sentence", "lacking", "leading"],
     ["label", "predicted", "image", "example", "source", "first", "second", "first_label", "second_label"],
     ["sha256", "phash", "kind", "reason", "url", "status", "detail", "licence", "citation"],
-    ["path", "prediction", "problem", "sizes_in_host_memory"],
+    ["path", "prediction", "problem", "plan", "sizes_in_host_memory"],
     ["precision", "device", "device_type", "driver", "python", "torch", "torchvision", "fastai"],
     ["pairing", "change_unit", "section", "key", "before", "after"],
     ["claim", "evaluated_on", "stand_in_for", "statement", "verdict", "result", "paper", "comparison", "goal"],

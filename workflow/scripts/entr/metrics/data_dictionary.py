@@ -354,7 +354,7 @@ TABLES: Mapping[str, Table] = {
         ),
     ),
     "tables/time_to_accuracy.csv": Table(
-        "One row per cell with a control: when it first reaches 98 % of the final accuracy of the control.",
+        "One row per cell with a control: when it first reaches 98 % of the last-epoch accuracy of the control.",
         (
             *CELL,
             _number(
@@ -416,6 +416,9 @@ TABLES: Mapping[str, Table] = {
             _number("value", "Ratio to the comparator; for accuracies, difference from the comparator."),
             _number("low", f"{LOW} of the value, for this target."),
             _number("high", f"{HIGH} of the value, for this target."),
+            _text(
+                "time_change", "For `better_than_less`: the change in *T*, which decides as well, with its interval."
+            ),
             _number("p", "p-value of the test that decides the verdict; if undecided, that of the test for *yes*."),
             _integer("replicates", "Number of replicates."),
             _text("sentence", "The answer as a sentence."),

@@ -22,7 +22,7 @@ RESOLUTIONS = {
 """Those at which every stage is evaluated."""
 
 TIME_BASES = {
-    "training": "measured seconds in training steps",
+    "training": "measured seconds of training steps and resizing",
     "forward": "seconds of the scheduled forward passes, computed from the inference benchmark",
     "latency": "seconds to classify one image with the trained model",
 }

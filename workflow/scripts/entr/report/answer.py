@@ -102,7 +102,8 @@ def _change(part: Part) -> tuple[str, str]:
     if not part.metric or np.isnan(part.value):
         return "", ""
     mean, _, interval = describe_change(part.metric, part.value, part.low, part.high).partition(" [")
-    return mean, f"[{interval}" if interval else ""
+    of_time = part.time_change.partition(" [")[0]
+    return ", ".join(filter(None, (mean, of_time))), f"[{interval}" if interval else ""
 
 
 def answer_text(answer: Answer) -> str:
@@ -116,7 +117,8 @@ def answer_text(answer: Answer) -> str:
         if part.verdict == NOT_TESTED or part.part == MORE_EFFICIENT:
             continue
         question = f"Better than {part.comparator}?" if part.part == BETTER else QUESTIONS[part.part]
-        lines += _indented(f"{question} {part.verdict.capitalize()}: {describe_evidence(part)}")
+        evidence = ", ".join(filter(None, (describe_evidence(part), part.time_change)))
+        lines += _indented(f"{question} {part.verdict.capitalize()}: {evidence}")
     if needs := list_needs(leading, THESE_IMAGES):
         lines += _indented(f"To decide the rest: {'; '.join(need.text for need in needs)}.")
         lines += [f"    {need.command}" for need in needs if need.command]

@@ -13,6 +13,7 @@ import yaml
 from entr.analysis.aggregation import select_rows
 from entr.analysis.answer import find_answer
 from entr.analysis.claims import evaluate_claims
+from entr.analysis.estimation import estimate
 from entr.analysis.formatting import format_number
 from entr.analysis.study import Study
 from entr.config.study_design import StudyDesign
@@ -36,6 +37,8 @@ COST_OF_ALL_LAYERS = 3
 """Cost of a training step that updates all layers, in units of its forward pass: the backward pass costs about two.
 With a frozen backbone, only the forward pass counts."""
 README = "README.md"
+SPEED = ("gradient_accumulation", "compile_mode", "precision", "freeze_batchnorm")
+"""Settings of training, apart from those of phases, on which the time of a training step depends."""
 
 
 Plans = Mapping[tuple[str, str], Mapping[str, Plan]]
@@ -49,7 +52,8 @@ class RegimeRow:
     regime: str
     sizes: str
     """Image size of each phase, in px."""
-    epochs: int
+    epochs: str
+    """Epochs of each phase."""
     settings: str
     """Keys of ``training`` that differ from those of the control."""
 
@@ -100,7 +104,8 @@ def write_paper(
     Parameters
     ----------
     tables : iterable of path
-        The tables ``metrics``, ``pairs``, ``effects``, ``cells``, ``datasets`` and ``time_to_accuracy_effects``.
+        The tables ``metrics``, ``pairs``, ``effects``, ``cells``, ``datasets``, ``history`` and
+        ``time_to_accuracy_effects``.
     metrics : iterable of path
         Files ``metrics.json`` of the cells of one seed, which record how they were trained.
     inference : iterable of path
@@ -197,6 +202,8 @@ def render_paper(
         sources=tables["datasets"].fillna("").to_dict("records"),
         methods=_methods(design, plans),
         folds=design.folds,
+        views=sorted({plan.training.tta_views for of_cells in plans.values() for plan in of_cells.values()}),
+        timing=list(_timing_rows(study, plans, tables["history"])),
         efficiencies=list(_efficiency_rows(design, tables["effects"], plans, costs)),
         times=list(_time_rows(design, tables["time_to_accuracy_effects"])),
         target=f"{100 * TARGET_SHARE:.0f} %",
@@ -288,7 +295,8 @@ def _method(design: StudyDesign, plans: Mapping[str, Plan]) -> Method:
                 if getattr(plan.training, name) != getattr(control.training, name)
             ]
             sizes = [_describe_sizes(phase.drawn or phase.sizes, drawn=bool(phase.drawn)) for phase in plan.phases]
-            rows.append(RegimeRow(regime, ", ".join(sizes), plan.epochs, ", ".join(differing)))
+            epochs = ", ".join(str(phase.epochs) for phase in plan.phases)
+            rows.append(RegimeRow(regime, ", ".join(sizes), epochs, ", ".join(differing)))
     phases = tuple(
         PhaseRow(
             phase.phase,
@@ -302,6 +310,56 @@ def _method(design: StudyDesign, plans: Mapping[str, Plan]) -> Method:
     augmentation = _describe_augmentation(control.training.augmentation)
     cosine = all((phase.anneal, phase.lr_factors) == ("cosine", (1, 0)) for phase in control.phases)
     return Method(control.training, augmentation, phases, cosine, tuple(rows))
+
+
+def _timing_rows(study: Study, plans: Plans, history: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """Yield the ratios of times of phases that regimes have in common with the control, per dataset."""
+    design = study.design
+    if design.time_basis != "training":
+        return
+    for dataset, title in design.datasets.items():
+        ratios = []
+        for regime in design.regimes:
+            shared = {
+                model: _common_phases(of_cells, regime, design.control)
+                for (name, model), of_cells in plans.items()
+                if name == dataset and {regime, design.control} <= of_cells.keys()
+            }
+            if regime == design.control or not any(shared.values()):
+                continue
+            samples = _log_time_ratios(select_rows(history, dataset=dataset), shared, regime, design.control)
+            if len(samples):
+                test = estimate([samples.to_numpy()], study.overlap, flips=1)
+                limits = test.student.low, test.student.high
+                extremes = (format_number(np.exp(extreme)) for extreme in (samples.min(), samples.max()))
+                ratios.append(f"{_ratio(test.mean, *limits)} with {regime} (seeds: {' to '.join(extremes)})")
+        if ratios:
+            yield {"title": title, "ratios": ", ".join(ratios)}
+
+
+def _common_phases(of_cells: Mapping[str, Plan], regime: str, control: str) -> list[str]:
+    """Return the names of the phases that a regime trains exactly as the control does."""
+    own, other = of_cells[regime], of_cells[control]
+    if any(getattr(own.training, name) != getattr(other.training, name) for name in SPEED):
+        return []
+    of_control = {phase.phase: phase for phase in other.phases}
+    return [
+        phase.phase
+        for phase in own.phases
+        # where in the training a phase stands matters to ramps only
+        if (twin := of_control.get(phase.phase)) and phase.model_copy(update={"span": twin.span}) == twin
+    ]
+
+
+def _log_time_ratios(history: pd.DataFrame, shared: Mapping[str, list[str]], regime: str, control: str) -> pd.Series:
+    """Return the logarithm of the ratio of times of the shared phases of each model, as the mean per seed."""
+    of_models = []
+    for model, phases in shared.items():
+        rows = history[(history["model"] == model) & history["phase"].isin(phases)]
+        times = rows.pivot_table(index="seed", columns="regime", values="training_seconds", aggfunc="sum")
+        if {regime, control} <= {*times}:
+            of_models.append(np.log(times[regime] / times[control]))
+    return pd.concat(of_models, axis=1).dropna().mean(axis=1) if of_models else pd.Series(dtype=float)
 
 
 def _describe_augmentation(settings: Augmentation) -> str:
