@@ -161,10 +161,12 @@ def test_time_to_accuracy_of_the_treatments_is_stated():
     tables = simulated.grid(seeds=4)
     effects = tables["time_to_accuracy_effects"].query("scope == 'all' and regime == 'gradual'").iloc[0]
     words = f"gradual after {100 * effects['time_ratio']:.0f} %"
-    words += "" if effects["low"] > 1 or effects["high"] < 1 else " (not significant)"
+    uncertain = not (effects["low"] > 1 or effects["high"] < 1)
     for name in ("fig1_accuracy_time", "time_to_accuracy"):
         description = plot(name, simulated.figure_data(tables))["description"]
         assert description.startswith(f"98 % of the last-epoch accuracy: {words}")
+        mark = re.search(r"of the control's time \(not significant(.*?)\)", description)
+        assert uncertain == bool(mark and (not mark[1] or "gradual" in mark[1]))
 
 
 def test_accuracy_that_not_all_cells_reach_is_stated():
@@ -177,7 +179,7 @@ def test_accuracy_that_not_all_cells_reach_is_stated():
         time_ratio=effects["time_ratio"].mask(is_gradual),
     )
     spec = plot("time_to_accuracy", simulated.figure_data(tables | {"time_to_accuracy_effects": missed}))
-    assert " of the control's time; not reached by gradual" in spec["description"]
+    assert "(in 3 of 4 cells) of the control's time (not significant); not reached by gradual" in spec["description"]
     shown = {(row["regime"], row["text"], row["count"]) for row in rows_of(spec) if row["regime"] == "gradual"}
     assert shown == {("gradual", "not reached", "0 of 4")}
 

@@ -51,20 +51,22 @@ def title(data: FigureData) -> str:
     table = data.tables.get("time_to_accuracy_effects", pd.DataFrame())
     pooled = table[table["scope"] == ALL].set_index("regime") if len(table) else table
     regimes = [regime for regime in data.treatments if regime in TREATMENTS] or data.treatments
-    reached, missed = [], []
+    reached, uncertain, missed = [], [], []
     for row in (pooled.loc[regime] for regime in regimes if regime in pooled.index):
         if np.isnan(row["time_ratio"]):
             missed.append(row.name)
         else:
             all_cells = row["reached_cells"] == row["cells"]
             cells = "" if all_cells else f" (in {row['reached_cells']} of {row['cells']} cells)"
-            significant = row["low"] > 1 or row["high"] < 1
-            mark = "" if significant else " (not significant)"
-            reached.append(f"{row.name} after {100 * row['time_ratio']:.0f} %{cells}{mark}")
+            reached.append(f"{row.name} after {100 * row['time_ratio']:.0f} %{cells}")
+            if not (row["low"] > 1 or row["high"] < 1):
+                uncertain.append(row.name)
     goal = f"{TARGET} of the last-epoch accuracy"
     if reached:
         exceptions = f"; not reached by {' and '.join(missed)}" if missed else ""
-        return f"{goal}: {', '.join(reached)} of the control's time{exceptions}"
+        which = "" if len(uncertain) == len(reached) else f": {', '.join(uncertain)}"
+        mark = f" (not significant{which})" if uncertain else ""
+        return f"{goal}: {', '.join(reached)} of the control's time{mark}{exceptions}"
     return f"{goal}: not reached by {' and '.join(missed)}" if missed else "Time to accuracy"
 
 
